@@ -1,0 +1,1 @@
+"""One step per file; every module here registers the steps it defines."""
