@@ -1,0 +1,113 @@
+"""Opening a database, and the two kinds of transaction everything runs in."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from tianyu.schema import dialects
+from tianyu.schema.errors import ConfigurationError
+
+T = TypeVar("T")
+
+RETRY_SECONDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Pauses between tries of one transaction, each ±50 %: deadlocks resolve in milliseconds."""
+
+
+class Database:
+    """One database, as one process of the operating system uses it.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL, ``sqlite:///night.sqlite`` or ``mysql+pymysql://user:…@host/name``.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = _parse(url)
+        options = dialects.engine_options(self.url.get_backend_name())
+        if self.is_embedded and not self.url.database:
+            raise ConfigurationError(
+                f"the database URL {url!r} names no file; give sqlite:///FOLDER/tianyu.sqlite"
+            )
+        self.engine = create_engine(self.url, **options)
+        dialects.prepare(self.engine)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether this is a file that the process opens itself."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def text_url(self) -> str:
+        """The URL with its password, for handing to a child process; never for showing."""
+        return self.url.render_as_string(hide_password=False)
+
+    def __str__(self) -> str:
+        """Return the URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that only reads; it sees one consistent state."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that writes; it commits when the block ends without an error."""
+        with self.engine.connect() as raw:
+            connection = raw.execution_options(**{dialects.WRITE_OPTION: True})
+            with connection.begin():
+                yield connection
+
+    def retry(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a writing transaction; run it again after a deadlock or a lost server.
+
+        ``work`` must be safe to repeat as a whole: when the answer to a COMMIT is lost it may
+        have happened, so statements carry fences and ids are drawn by the caller.
+
+        Raises
+        ------
+        sqlalchemy.exc.DBAPIError
+            If it failed for a reason that repeating does not mend, or failed every time.
+        """
+        for pause in RETRY_SECONDS:
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if not dialects.is_transient(error):
+                    raise
+                time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads retries
+        with self.write() as connection:
+            return work(connection)
+
+    def dispose(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigurationError(
+            f"{url!r} is not a database URL; write sqlite:///FILE or mysql+pymysql://USER@HOST/NAME"
+        ) from error
+    if parsed.get_backend_name() not in {"sqlite", "mysql", "mariadb"}:
+        raise ConfigurationError(
+            f"{parsed.get_backend_name()!r} is not supported; use sqlite or mysql+pymysql"
+        )
+    return parsed
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the URL of a SQLite file."""
+    return f"sqlite:///{path}"

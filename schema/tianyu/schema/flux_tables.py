@@ -1,0 +1,85 @@
+"""Tables of light curves: large, few indexes, clustered so that one star over time is one range.
+
+They carry no foreign keys: rows are written once by the process that measured them, and the
+tables can be partitioned by run.
+"""
+
+from sqlalchemy import BigInteger, Integer, SmallInteger, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tianyu.schema.base import SINGLE, Base, Serial
+
+
+class Aperture(Base):
+    """The radii that a run measures, fixed over the night."""
+
+    __tablename__ = "aperture"
+
+    run_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    aperture: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    radius_pix: Mapped[float] = mapped_column(comment="pixels")
+    fwhm_factor: Mapped[float | None] = mapped_column(comment="radius / median FWHM; NULL: fixed")
+
+
+class Flux(Base):
+    """One source in one frame through one aperture."""
+
+    __tablename__ = "flux"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - read from the class by SQLAlchemy
+
+    run_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    source_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    image_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    aperture: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    radius_pix: Mapped[float] = mapped_column(SINGLE, comment="aperture radius, pixels")
+    flux: Mapped[float | None] = mapped_column(SINGLE, comment="unit in reduction.flux_unit")
+    flux_error: Mapped[float | None] = mapped_column(SINGLE, comment="1 sigma, unit of flux")
+    background: Mapped[float | None] = mapped_column(SINGLE, comment="annulus, ADU per pixel")
+    background_rms: Mapped[float | None] = mapped_column(SINGLE, comment="annulus, ADU per pixel")
+    x: Mapped[float | None] = mapped_column(SINGLE, comment="centroid, 0-based frame pixel")
+    y: Mapped[float | None] = mapped_column(SINGLE, comment="centroid, 0-based frame pixel")
+    peak: Mapped[float | None] = mapped_column(SINGLE, comment="brightest pixel above sky, ADU")
+    flags: Mapped[int] = mapped_column(Integer, comment="bits of FluxFlag")
+
+
+class RelativeFlux(Base):
+    """The flux of a source over that of its reference stars."""
+
+    __tablename__ = "relative_flux"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - read from the class by SQLAlchemy
+
+    run_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    source_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    image_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    aperture: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    relative_flux: Mapped[float | None] = mapped_column(SINGLE, comment="median 1 over good frames")
+    relative_flux_error: Mapped[float | None] = mapped_column(SINGLE, comment="1 sigma")
+    flags: Mapped[int] = mapped_column(Integer, comment="bits of FluxFlag added by the comparison")
+
+
+class ReferenceGroup(Base):
+    """Stars of similar place and brightness that are compared with each other."""
+
+    __tablename__ = "reference_group"
+
+    id: Mapped[Serial]
+    run_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    number: Mapped[int] = mapped_column(comment="within the run")
+    method: Mapped[str] = mapped_column(String(24))
+    position_bin: Mapped[int]
+    flux_bin: Mapped[int]
+    n_members: Mapped[int]
+    n_references: Mapped[int]
+    snr: Mapped[float | None] = mapped_column(comment="group signal to noise")
+    note: Mapped[str | None] = mapped_column(String(255))
+
+
+class ReferenceMember(Base):
+    """A reference star of a group."""
+
+    __tablename__ = "reference_member"
+
+    group_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    source_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    weight: Mapped[float] = mapped_column(comment="in the sum of references; 1 for plain groups")
+    is_borrowed: Mapped[bool] = mapped_column(comment="1: lent by a neighbouring bin")

@@ -1,0 +1,71 @@
+"""All tables, imported so that the metadata is complete."""
+
+from tianyu.schema.base import Base
+from tianyu.schema.engine_tables import (
+    Attempt,
+    Dependency,
+    HardwareGroup,
+    Process,
+    Queue,
+    Run,
+    Site,
+    Worker,
+)
+from tianyu.schema.flux_tables import Aperture, Flux, ReferenceGroup, ReferenceMember, RelativeFlux
+from tianyu.schema.image_tables import (
+    Frame,
+    FrameVerdict,
+    Image,
+    ImageCopy,
+    ReferenceFrame,
+    SkyMesh,
+    Stack,
+)
+from tianyu.schema.source_tables import CrossMatch, Source, SourcePhotometry, SourcePosition
+from tianyu.schema.survey_tables import (
+    Instrument,
+    Observation,
+    ObservationTarget,
+    OpticalFilter,
+    Reduction,
+    Sky,
+    Target,
+)
+
+metadata = Base.metadata
+
+__all__ = [
+    "Aperture",
+    "Attempt",
+    "Base",
+    "CrossMatch",
+    "Dependency",
+    "Flux",
+    "Frame",
+    "FrameVerdict",
+    "HardwareGroup",
+    "Image",
+    "ImageCopy",
+    "Instrument",
+    "Observation",
+    "ObservationTarget",
+    "OpticalFilter",
+    "Process",
+    "Queue",
+    "Reduction",
+    "ReferenceFrame",
+    "ReferenceGroup",
+    "ReferenceMember",
+    "RelativeFlux",
+    "Run",
+    "Site",
+    "Sky",
+    "SkyMesh",
+    "Source",
+    "SourcePhotometry",
+    "SourcePosition",
+    "Stack",
+    "Target",
+    "Worker",
+    "metadata",
+]

@@ -1,0 +1,168 @@
+"""Claiming a process, and keeping the claim alive."""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from tianyu.schema.dialects import now_us
+from tianyu.schema.engine_tables import Process
+from tianyu.schema.states import State
+
+US_PER_S = 1_000_000
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One process that is ours until its lease runs out."""
+
+    process_id: int
+    run_id: int
+    command: str
+    parameters: Mapping[str, Any]
+    attempt: int
+    token: str
+
+
+# Built once: building a statement costs more than running it.
+_NEXT_READY = (
+    select(Process.id)
+    .where(
+        Process.state == State.READY.value,
+        Process.queue_id == bindparam("queue_id"),
+        Process.not_before <= now_us(),
+    )
+    .order_by(Process.priority, Process.id)
+    .limit(1)
+)
+
+_CLAIM = (
+    update(Process)
+    .where(
+        Process.id == bindparam("pid"),
+        Process.queue_id.in_(bindparam("queues", expanding=True)),
+        Process.state == bindparam("from_state"),
+    )
+    .values(
+        state=State.RUNNING.value,
+        attempt=Process.attempt + 1,
+        claim_token=bindparam("token"),
+        worker_id=bindparam("worker"),
+        lease_until=now_us() + bindparam("lease_us"),
+        started_us=now_us(),
+        cancel_requested=False,
+    )
+)
+
+_READ = select(
+    Process.id, Process.run_id, Process.command, Process.parameters, Process.attempt
+).where(
+    Process.id == bindparam("pid"),
+    Process.state == State.RUNNING.value,
+    Process.claim_token == bindparam("token"),
+)
+
+_HEARTBEAT = (
+    update(Process)
+    .where(
+        Process.id == bindparam("pid"),
+        Process.state == State.RUNNING.value,
+        Process.claim_token == bindparam("token"),
+    )
+    .values(lease_until=now_us() + bindparam("lease_us"))
+)
+
+_HELD = select(Process.id, Process.cancel_requested).where(
+    Process.id == bindparam("pid"),
+    Process.state == State.RUNNING.value,
+    Process.claim_token == bindparam("token"),
+)
+
+
+def claim_next(
+    connection: Connection, queue_ids: Sequence[int], worker_id: str, lease_s: float
+) -> Claim | None:
+    """Claim the most urgent due process of the queues, straight from ``ready``.
+
+    For databases whose writers exclude each other; there the process table is the queue.
+
+    Returns
+    -------
+    Claim or None
+        None when nothing is due.
+    """
+    for queue_id in queue_ids:
+        pid = connection.scalar(_NEXT_READY, {"queue_id": queue_id})
+        if pid is not None:
+            return _claim(connection, int(pid), [queue_id], State.READY, worker_id, lease_s)
+    return None
+
+
+def claim_queued(
+    connection: Connection,
+    process_id: int,
+    queue_ids: Collection[int],
+    worker_id: str,
+    lease_s: float,
+) -> Claim | None:
+    """Claim the process that a message hinted at.
+
+    Returns
+    -------
+    Claim or None
+        None when the message is stale: the process is not queued (any more); drop it.
+    """
+    return _claim(connection, process_id, queue_ids, State.QUEUED, worker_id, lease_s)
+
+
+def _claim(
+    connection: Connection,
+    pid: int,
+    queue_ids: Collection[int],
+    from_state: State,
+    worker_id: str,
+    lease_s: float,
+) -> Claim | None:
+    token = str(uuid.uuid4())
+    changed = connection.execute(
+        _CLAIM,
+        {
+            "pid": pid,
+            "queues": list(queue_ids),
+            "from_state": from_state.value,
+            "token": token,
+            "worker": worker_id,
+            "lease_us": int(lease_s * US_PER_S),
+        },
+    ).rowcount
+    if changed != 1:
+        return None
+    return read_claim(connection, pid, token)
+
+
+def read_claim(connection: Connection, process_id: int, token: str) -> Claim | None:
+    """Return the claim if the process is running under this token.
+
+    After the answer to a claim's COMMIT was lost, this tells whether it happened.
+    """
+    row = connection.execute(_READ, {"pid": process_id, "token": token}).one_or_none()
+    if row is None:
+        return None
+    return Claim(row.id, row.run_id, row.command, row.parameters, row.attempt, token)
+
+
+def heartbeat(connection: Connection, process_id: int, token: str, lease_s: float) -> bool | None:
+    """Extend the lease of a claim.
+
+    Returns
+    -------
+    bool or None
+        Whether a person asked to cancel the process; None when the claim is lost and the
+        work must stop.
+    """
+    values = {"pid": process_id, "token": token, "lease_us": int(lease_s * US_PER_S)}
+    connection.execute(_HEARTBEAT, values)
+    row = connection.execute(_HELD, {"pid": process_id, "token": token}).one_or_none()
+    return None if row is None else bool(row.cancel_requested)

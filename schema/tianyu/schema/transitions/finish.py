@@ -1,0 +1,247 @@
+"""Ending an attempt: with its products, with a failure, or cancelled; always under its fence."""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, case, insert, select, update
+
+from tianyu.schema.dialects import now_us
+from tianyu.schema.engine_tables import Attempt, Dependency, Process
+from tianyu.schema.errors import LostClaimError
+from tianyu.schema.states import ErrorKind, Outcome, State
+from tianyu.schema.transitions.claim import US_PER_S
+from tianyu.schema.transitions.publish import ID_BATCH
+
+MAX_BACKOFF_S = 3600.0
+BACKOFF_SPREAD = 0.1
+ERROR_TEXT_LIMIT = 60_000
+"""MySQL's TEXT holds 65 535 bytes."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an attempt cost."""
+
+    cpu_s: float | None = None
+    peak_memory_bytes: int | None = None
+    bytes_read: int | None = None
+    bytes_written: int | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt failed."""
+
+    kind: ErrorKind
+    text: str
+
+
+_FENCE = (
+    Process.id == bindparam("pid"),
+    Process.state == State.RUNNING.value,
+    Process.claim_token == bindparam("token"),
+)
+
+_SUCCEED = (
+    update(Process)
+    .where(*_FENCE)
+    .values(
+        state=State.SUCCEEDED.value,
+        finished_us=now_us(),
+        lease_until=None,
+        error_kind=None,
+        error_text=None,
+    )
+)
+
+_STANDING = select(Process.attempt, Process.failures, Process.worker_id, Process.started_us).where(
+    *_FENCE
+)
+
+_LEAVE = (
+    update(Process)
+    .where(*_FENCE)
+    .values(
+        state=bindparam("to_state"),
+        failures=Process.failures + bindparam("more_failures"),
+        not_before=now_us() + bindparam("pause_us"),
+        finished_us=case((bindparam("is_end"), now_us()), else_=None),
+        lease_until=None,
+        claim_token=None,
+        error_kind=bindparam("kind"),
+        error_text=bindparam("text"),
+    )
+)
+
+_CHILDREN = select(Dependency.child).where(Dependency.parent == bindparam("pid"))
+
+_process = Process.__table__
+# The state comes first: MySQL evaluates the assignments from left to right and would
+# otherwise compare the counter after it has been lowered.
+_RELEASE_CHILDREN = (
+    update(_process)  # type: ignore[arg-type]  # a Table
+    .where(_process.c.id.in_(bindparam("ids", expanding=True)))
+    .ordered_values(
+        (
+            "state",
+            case(
+                (
+                    (_process.c.state == State.WAITING.value)
+                    & (_process.c.pending == 1)
+                    & (_process.c.bad_parents == 0),
+                    State.READY.value,
+                ),
+                else_=_process.c.state,
+            ),
+        ),
+        ("pending", _process.c.pending - 1),
+    )
+)
+
+
+def succeed(connection: Connection, process_id: int, token: str, usage: Usage) -> int:
+    """Mark a process succeeded and let its children go; call it after inserting the products.
+
+    Returns
+    -------
+    int
+        Number of children.
+
+    Raises
+    ------
+    LostClaimError
+        If the claim is no longer ours: the caller must roll back, products included.
+    """
+    standing = _standing(connection, process_id, token)
+    if connection.execute(_SUCCEED, {"pid": process_id, "token": token}).rowcount != 1:
+        raise LostClaimError(f"the claim on process {process_id} was lost before it succeeded")
+    _log(connection, process_id, token, standing, Outcome.SUCCEEDED, usage)
+    children = sorted(connection.scalars(_CHILDREN, {"pid": process_id}))
+    # Sorted, so that two finishing parents lock their common children in one order.
+    for start in range(0, len(children), ID_BATCH):
+        connection.execute(_RELEASE_CHILDREN, {"ids": children[start : start + ID_BATCH]})
+    return len(children)
+
+
+def fail(
+    connection: Connection,
+    process_id: int,
+    token: str,
+    failure: Failure,
+    usage: Usage,
+    *,
+    budget: int,
+) -> State:
+    """End an attempt with an error: back to ``ready`` after a pause, or failed for good.
+
+    Returns
+    -------
+    State
+        Where the process went.
+
+    Raises
+    ------
+    LostClaimError
+        If the claim is no longer ours.
+    """
+    standing = _standing(connection, process_id, token)
+    failures = standing["failures"] + 1
+    again = failure.kind is not ErrorKind.PERMANENT and failures < budget
+    state = State.READY if again else State.FAILED
+    pause_s = backoff_s(failures) if again else 0.0
+    _leave(connection, process_id, token, state, failure, more_failures=1, pause_s=pause_s)
+    _log(connection, process_id, token, standing, Outcome.FAILED, usage, failure)
+    return state
+
+
+def cancel_running(connection: Connection, process_id: int, token: str, usage: Usage) -> None:
+    """End an attempt that was stopped because a person cancelled the process.
+
+    Raises
+    ------
+    LostClaimError
+        If the claim is no longer ours.
+    """
+    standing = _standing(connection, process_id, token)
+    _leave(connection, process_id, token, State.CANCELLED, None)
+    _log(connection, process_id, token, standing, Outcome.CANCELLED, usage)
+
+
+def release(
+    connection: Connection, process_id: int, token: str, usage: Usage, *, pause_s: float = 0.0
+) -> None:
+    """Give a claim back unfinished; it costs no budget.
+
+    Raises
+    ------
+    LostClaimError
+        If the claim is no longer ours.
+    """
+    standing = _standing(connection, process_id, token)
+    _leave(connection, process_id, token, State.READY, None, pause_s=pause_s)
+    _log(connection, process_id, token, standing, Outcome.RELEASED, usage)
+
+
+def backoff_s(failures: int) -> float:
+    """Return the pause before the next try: 2^failures seconds up to an hour, ±10 %."""
+    pause = min(2.0 ** min(failures, 30), MAX_BACKOFF_S)
+    return pause * random.uniform(1 - BACKOFF_SPREAD, 1 + BACKOFF_SPREAD)  # noqa: S311 - jitter
+
+
+def _standing(connection: Connection, process_id: int, token: str) -> dict[str, Any]:
+    row = connection.execute(_STANDING, {"pid": process_id, "token": token}).mappings().first()
+    if row is None:
+        raise LostClaimError(f"the claim on process {process_id} belongs to somebody else by now")
+    return dict(row)
+
+
+def _leave(
+    connection: Connection,
+    process_id: int,
+    token: str,
+    state: State,
+    failure: Failure | None,
+    *,
+    more_failures: int = 0,
+    pause_s: float = 0.0,
+) -> None:
+    values = {
+        "pid": process_id,
+        "token": token,
+        "to_state": state.value,
+        "more_failures": more_failures,
+        "pause_us": int(pause_s * US_PER_S),
+        "is_end": state in {State.FAILED, State.CANCELLED},
+        "kind": failure.kind.value if failure else None,
+        "text": failure.text[:ERROR_TEXT_LIMIT] if failure else None,
+    }
+    if connection.execute(_LEAVE, values).rowcount != 1:
+        raise LostClaimError(f"the claim on process {process_id} was lost before it ended")
+
+
+def _log(
+    connection: Connection,
+    process_id: int,
+    token: str,
+    standing: dict[str, Any],
+    outcome: Outcome,
+    usage: Usage,
+    failure: Failure | None = None,
+) -> None:
+    values = {
+        "process_id": process_id,
+        "number": standing["attempt"],
+        "outcome": outcome.value,
+        "worker_id": standing["worker_id"],
+        "claim_token": token,
+        "started_us": standing["started_us"],
+        "finished_us": now_us(),
+        "error_kind": failure.kind.value if failure else None,
+        "error_text": failure.text[:ERROR_TEXT_LIMIT] if failure else None,
+        "cpu_s": usage.cpu_s,
+        "peak_memory_bytes": usage.peak_memory_bytes,
+        "bytes_read": usage.bytes_read,
+        "bytes_written": usage.bytes_written,
+    }
+    connection.execute(insert(Attempt).values(**values))
