@@ -124,6 +124,19 @@ def succeed(connection: Connection, process_id: int, token: str, usage: Usage) -
     return len(children)
 
 
+def has_succeeded(connection: Connection, process_id: int, token: str) -> bool:
+    """Tell whether the attempt of this token is the one that succeeded.
+
+    After the answer to the COMMIT of :func:`succeed` was lost, this says whether it happened.
+    """
+    query = select(Process.id).where(
+        Process.id == process_id,
+        Process.state == State.SUCCEEDED.value,
+        Process.claim_token == token,
+    )
+    return connection.scalar(query) is not None
+
+
 def fail(
     connection: Connection,
     process_id: int,

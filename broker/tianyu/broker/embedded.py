@@ -1,0 +1,58 @@
+"""The embedded broker: the process table itself is the queue, nothing is sent.
+
+Workers of one process of the operating system wake each other through a condition; those
+of different ones find work by polling the index, which costs microseconds.
+"""
+
+import threading
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import func, select
+
+from tianyu.broker.interface import Hint, QueueAddress
+from tianyu.schema.database import Database
+from tianyu.schema.engine_tables import Process
+from tianyu.schema.states import State
+
+
+class EmbeddedBroker:
+    """A broker without messages."""
+
+    carries_messages = False
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._changed = threading.Event()
+
+    def publish(self, queue: QueueAddress, process_ids: Sequence[int]) -> Collection[int]:
+        """Wake the workers; the rows are already there for them to see."""
+        del queue
+        self._changed.set()
+        return list(process_ids)
+
+    def subscribe(self, queues: Sequence[QueueAddress]) -> None:
+        """Do nothing: workers name their queues when they claim."""
+
+    def receive(self, timeout_s: float) -> Hint | None:
+        """Wait until woken or the time is up; there is never a hint."""
+        if self._changed.wait(timeout_s):
+            self._changed.clear()
+        return None
+
+    def acknowledge(self, hint: Hint) -> None:
+        """Do nothing: no hint was delivered."""
+
+    def depth(self, queue: QueueAddress) -> int:
+        """Count the processes that are ready in this queue."""
+        query = select(func.count()).where(
+            Process.state == State.READY.value, Process.queue_id == queue.id
+        )
+        with self._database.read() as connection:
+            return int(connection.scalar(query) or 0)
+
+    def wake(self) -> None:
+        """Let :meth:`receive` return early."""
+        self._changed.set()
+
+    def close(self) -> None:
+        """Do nothing: the database belongs to the caller."""

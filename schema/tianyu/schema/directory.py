@@ -1,0 +1,94 @@
+"""Sites, groups, queues and workers: who is where, looked up or made on first use."""
+
+import os
+import platform
+import uuid
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, select, update
+
+from tianyu.schema.dialects import now_us
+from tianyu.schema.engine_tables import HardwareGroup, Queue, Site, Worker
+from tianyu.schema.errors import NotFoundError
+
+
+def code_version() -> str:
+    """Return the installed version of tianyu."""
+    try:
+        return version("tianyu")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def ensure_site(connection: Connection, name: str, root: Path, lease_s: float) -> int:
+    """Return the id of a site; make it, or move its root, when needed."""
+    row = connection.execute(select(Site.id, Site.root).where(Site.name == name)).one_or_none()
+    if row is None:
+        result = connection.execute(
+            insert(Site).values(name=name, root=str(root.resolve()), lease_s=lease_s)
+        )
+        key = result.inserted_primary_key
+        return int(key[0]) if key is not None else find_site(connection, name)[0]
+    if row.root != str(root.resolve()):
+        connection.execute(update(Site).where(Site.id == row.id).values(root=str(root.resolve())))
+    return int(row.id)
+
+
+def find_site(connection: Connection, name: str) -> tuple[int, Path, float]:
+    """Return id, root folder and lease length of a site.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no site of that name; the text lists the known ones.
+    """
+    query = select(Site.id, Site.root, Site.lease_s).where(Site.name == name)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        known = ", ".join(connection.scalars(select(Site.name).order_by(Site.name))) or "none"
+        raise NotFoundError(f"there is no site {name!r}; known sites: {known}")
+    return int(row.id), Path(row.root), float(row.lease_s)
+
+
+def ensure_queue(connection: Connection, site_id: int, group: str) -> int:
+    """Return the id of the queue of a group at a site; make it when needed."""
+    group_id = connection.scalar(select(HardwareGroup.id).where(HardwareGroup.name == group))
+    if group_id is None:
+        connection.execute(insert(HardwareGroup).values(name=group))
+        group_id = connection.scalar(select(HardwareGroup.id).where(HardwareGroup.name == group))
+    query = select(Queue.id).where(Queue.site_id == site_id, Queue.group_id == group_id)
+    queue_id = connection.scalar(query)
+    if queue_id is None:
+        connection.execute(insert(Queue).values(site_id=site_id, group_id=group_id))
+        queue_id = connection.scalar(query)
+    if queue_id is None:
+        raise NotFoundError(f"the queue of group {group!r} at site {site_id} cannot be made")
+    return int(queue_id)
+
+
+def register_worker(connection: Connection, site_id: int, groups: Sequence[str]) -> str:
+    """Insert a row for this start of a consumer and return its fresh id."""
+    worker_id = str(uuid.uuid4())
+    connection.execute(
+        insert(Worker).values(
+            id=worker_id,
+            host=platform.node(),
+            os_pid=os.getpid(),
+            site_id=site_id,
+            groups=",".join(groups),
+            code_version=code_version(),
+            started_us=now_us(),
+            last_seen_us=now_us(),
+        )
+    )
+    return worker_id
+
+
+def touch_worker(connection: Connection, worker_id: str, *, stopped: bool = False) -> None:
+    """Note that a worker is alive, or that it has stopped in an orderly way."""
+    values: dict[str, object] = {"last_seen_us": now_us()}
+    if stopped:
+        values["stopped_us"] = now_us()
+    connection.execute(update(Worker).where(Worker.id == worker_id).values(**values))
