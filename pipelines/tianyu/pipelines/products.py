@@ -67,8 +67,12 @@ class Products:
 
     def row(self, table: type[Base], **values: Any) -> None:
         """Add one row."""
-        statement = insert(table).values(**{name: plain(v) for name, v in values.items()})
-        self._writers.append(lambda connection: _execute(connection, statement))
+        self._writers.append(lambda connection: self.insert_row(connection, table, **values))
+
+    @staticmethod
+    def insert_row(connection: Connection, table: type[Base], **values: Any) -> None:
+        """Insert one row at once; for writers that need the id of an image before it."""
+        connection.execute(insert(table).values(**{name: plain(v) for name, v in values.items()}))
 
     def image(self, image: NewImage) -> NewImage:
         """Add a product with its file."""
@@ -87,10 +91,6 @@ class Products:
 
 def _insert_all(connection: Connection, table: Table, columns: Mapping[str, Column]) -> None:
     insert_columns(connection, table, columns)
-
-
-def _execute(connection: Connection, statement: Any) -> None:
-    connection.execute(statement)
 
 
 def _insert_image(connection: Connection, image: NewImage) -> None:

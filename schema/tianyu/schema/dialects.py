@@ -99,20 +99,6 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, OperationalError) and ("locked" in text or "busy" in text)
 
 
-def skip_locked(dialect: Dialect) -> dict[str, Any] | None:
-    """Return the arguments of ``with_for_update`` for work queues; None where locks are global."""
-    return None if dialect.name == "sqlite" else {"skip_locked": True}
-
-
-def share_lock_suffix(dialect: Dialect) -> str:
-    """Return the clause that share-locks the selected rows.
-
-    MariaDB knows only the older spelling, and MySQL still accepts it. SQLite's writers
-    exclude each other anyway.
-    """
-    return "" if dialect.name == "sqlite" else "LOCK IN SHARE MODE"
-
-
 def insert_ignore(statement: Insert, dialect: Dialect) -> Insert:
     """Make an INSERT skip rows whose key is already there."""
     return statement.prefix_with("OR IGNORE" if dialect.name == "sqlite" else "IGNORE")

@@ -46,7 +46,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.RUNNING, State.READY, State.CANCELLED}),
     State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.READY, State.CANCELLED}),
     State.BLOCKED: frozenset({State.WAITING, State.READY, State.CANCELLED}),
-    State.FAILED: frozenset({State.READY, State.WAITING, State.BLOCKED}),
+    # It has run, so its parents succeeded; a cancelled one may still have parents to wait for.
+    State.FAILED: frozenset({State.READY}),
     State.CANCELLED: frozenset({State.READY, State.WAITING, State.BLOCKED}),
     State.SUCCEEDED: frozenset(),
 }

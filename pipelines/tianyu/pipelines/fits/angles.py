@@ -4,10 +4,14 @@ import math
 import re
 from dataclasses import dataclass
 
-# Blanks, colons, letters or the symbols of degrees, hours, minutes and seconds between fields.
-_SEXAGESIMAL = re.compile(
-    r"([+-]?)\s*(\d{1,3})\s*[:\sdhDH°*]\s*(\d{1,2}(?:\.\d*)?)"
-    r"(?:\s*[:\smM'′]\s*(\d{1,2}(?:\.\d*)?))?\s*[sS\"″'′mM]*$",
+# Two ways of writing, not mixed: after blanks a last S is the south, after letters the seconds.
+_SEPARATED = re.compile(
+    r"([+-]?)\s*(\d{1,3})\s*[:\s]\s*(\d{1,2}(?:\.\d*)?)(?:\s*[:\s]\s*(\d{1,2}(?:\.\d*)?))?$",
+    re.ASCII,
+)
+_LETTERED = re.compile(
+    r"([+-]?)\s*(\d{1,3})\s*[dDhH°*]\s*(\d{1,2}(?:\.\d*)?)\s*[mM'′]?"
+    r"(?:\s*(\d{1,2}(?:\.\d*)?)\s*(?:[sS\"″]|'')?)?$",
     re.ASCII,
 )
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?$", re.ASCII)
@@ -48,14 +52,15 @@ def parse_angle(text: str) -> Angle | None:
     if _DECIMAL.match(stripped):
         value = float(stripped.replace("D", "E").replace("d", "e"))
         return Angle(value, is_sexagesimal=False) if math.isfinite(value) else None
-    match = _SEXAGESIMAL.match(stripped)
+    match = _SEPARATED.match(stripped) or _LETTERED.match(stripped)
     if match is None:
         return None
     sign, whole, minutes, seconds = match.groups()
     minute, second = float(minutes), float(seconds or 0.0)
     if minute >= 60.0 or second >= 60.0:
         return None
-    magnitude = int(whole) + minute / 60.0 + second / 3600.0
+    # One division, so that 43 08 42 is 43.145 to the last digit.
+    magnitude = (int(whole) * 3600.0 + minute * 60.0 + second) / 3600.0
     # The sign is taken from the text: minus zero degrees is lost in a number.
     return Angle(-magnitude if sign == "-" else magnitude, is_sexagesimal=True)
 

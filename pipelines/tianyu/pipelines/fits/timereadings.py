@@ -101,6 +101,14 @@ def _unreadable(cards: Cards) -> Iterator[str]:
     for keyword, text in cards.texts(_DATES).items():
         if parse_timestamp(text) is None:
             yield f"{keyword} = {text!r} is not a date that can be read"
+        elif _is_zoneless_local(cards, keyword, parse_timestamp(text)):
+            yield f"{keyword} is local time by its comment and names no zone; it was not used"
+
+
+def _is_zoneless_local(cards: Cards, keyword: str, stamp: Timestamp | None) -> bool:
+    if stamp is None or stamp.clock is None or stamp.clock.zone is not None:
+        return False
+    return _SAYS_LOCAL.search(cards.comment(keyword)) is not None
 
 
 def _anchor(cards: Cards) -> Timestamp | None:
@@ -143,9 +151,9 @@ def _dates(cards: Cards, exposure_s: float) -> Iterator[TimeReading]:
         stamp = parse_timestamp(text)
         if stamp is None or stamp.clock is None or (has_clock and _is_date_only(stamp.clock)):
             continue
+        if _is_zoneless_local(cards, keyword, stamp):
+            continue
         zoned = stamp.clock.zone is not None
-        if not zoned and _SAYS_LOCAL.search(cards.comment(keyword)):
-            continue  # a local clock without its zone
         share, remark = _part_of_exposure(keyword, cards.comment(keyword))
         yield TimeReading(
             keyword,
@@ -207,7 +215,7 @@ def _old(cards: Cards) -> Iterator[TimeReading]:
 
 
 def _shifted(cards: Cards, exposure_s: float) -> Iterator[TimeReading]:
-    """Read the middle or end of the exposure; ends include the read-out, so only as a last resort."""
+    """Read middles and ends of the exposure: a last resort, since ends include the read-out."""
     if any(True for _ in _dates(cards, 0.0)) or any(True for _ in _universal(cards)):
         return
     for keyword, share in _SHIFTED.items():

@@ -10,7 +10,7 @@ The first of these that is there and precise enough is believed; a coarse one co
 6. the middle or end of the exposure, less half or all of its length.
 
 A ``DATE-OBS`` without a zone that differs from the universal time of another card by whole
-quarters of an hour is local time and not used. Times that disagree by more than they are
+quarters of an hour is local time, and these are taken off. Times that disagree by more than they are
 precise to are named in a note.
 """
 
@@ -26,6 +26,9 @@ COARSE_S = 2.0
 
 # The chosen time is sharpened by an agreeing one only where its own digits are worse than this.
 FINE_S = 0.1
+
+# Programs round the same clock differently; no exposure of a second is dated better.
+_AGREEMENT_S = 0.01
 
 _QUARTER_HOUR_S = 900.0
 # Clocks of a camera and of a telescope control system seldom agree better.
@@ -66,7 +69,7 @@ def read_start_time(cards: Cards, exposure_s: float) -> StartTime:
     datetime.datetime(2017, 12, 20, 4, 15, 12, 925000)
     """
     readings, notes = read_times(cards, exposure_s)
-    readings, local_notes = _drop_local(readings)
+    readings, local_notes = _localised(readings, exposure_s)
     notes = (*notes, *local_notes)
     if not readings:
         return StartTime(None, None, None, (*notes, "no card tells when the exposure began"))
@@ -85,7 +88,8 @@ def _difference(first: TimeReading, second: TimeReading) -> float:
 
 
 def _agree(first: TimeReading, second: TimeReading) -> bool:
-    return abs(_difference(first, second)) <= first.precision_s + second.precision_s
+    tolerance = max(first.precision_s + second.precision_s, _AGREEMENT_S)
+    return abs(_difference(first, second)) <= tolerance
 
 
 def _sharpen(primary: TimeReading, readings: list[TimeReading]) -> TimeReading:
@@ -95,33 +99,41 @@ def _sharpen(primary: TimeReading, readings: list[TimeReading]) -> TimeReading:
     return min(agreeing, key=lambda reading: (reading.precision_s, reading.rank))
 
 
-def _drop_local(readings: list[TimeReading]) -> tuple[list[TimeReading], list[str]]:
-    """Leave out times without a zone that another card shows to be local."""
+def _localised(
+    readings: list[TimeReading], exposure_s: float
+) -> tuple[list[TimeReading], list[str]]:
+    """Take the zone off times without one that a universal time shows to be local."""
     universal = [reading for reading in readings if reading.is_universal]
-    kept, notes = [], []
+    corrected, notes = [], []
     for reading in readings:
-        witness = next((other for other in universal if _is_zone_apart(reading, other)), None)
-        if reading.is_universal or witness is None:
-            kept.append(reading)
-            continue
-        hours = _difference(reading, witness) / 3600.0
-        notes.append(
-            f"{reading.source} is {hours:+.2f} h from {witness.source}: it is local time and "
-            "was not used"
-        )
-    return kept, notes
+        for witness in () if reading.is_universal else universal:
+            zone = _zone_between(reading, witness, exposure_s)
+            if zone:
+                notes.append(
+                    f"{reading.source} is {zone / timedelta(hours=1):+.2f} h from "
+                    f"{witness.source}: it is local time, and that was taken off"
+                )
+                corrected.append(replace(reading, utc=reading.utc - zone))
+                break
+        else:
+            corrected.append(reading)
+    return corrected, notes
 
 
-def _is_zone_apart(reading: TimeReading, universal: TimeReading) -> bool:
+def _zone_between(
+    reading: TimeReading, universal: TimeReading, exposure_s: float
+) -> timedelta | None:
+    """Return the whole quarters of an hour between two times, if there are and nothing else."""
     difference = _difference(reading, universal)
     quarters = round(difference / _QUARTER_HOUR_S)
     tolerance = _ZONE_TOLERANCE_S + universal.precision_s
     # Zones lie within −12 and +14 hours; a card too coarse to tell quarters proves nothing.
-    return (
-        2 <= abs(quarters) <= 56
-        and tolerance < _QUARTER_HOUR_S / 2
-        and abs(difference - quarters * _QUARTER_HOUR_S) <= tolerance
-    )
+    if not 2 <= abs(quarters) <= 56 or tolerance > _QUARTER_HOUR_S / 2:
+        return None
+    # The middle and the end of a long exposure may be whole quarters away, too.
+    others = (quarters * _QUARTER_HOUR_S, -exposure_s / 2, -exposure_s)
+    near = [abs(difference - other) <= tolerance for other in others]
+    return timedelta(seconds=quarters * _QUARTER_HOUR_S) if near == [True, False, False] else None
 
 
 def _disagreements(

@@ -3,7 +3,6 @@
 import warnings
 from datetime import datetime
 
-import erfa
 from astropy.time import Time
 
 _AS_UTC = frozenset({"UTC", "UT", "UT1", "GMT", "Z"})
@@ -50,6 +49,6 @@ def to_utc(moment: datetime, scale: str) -> datetime:
         raise ValueError(f"time scale {scale!r} is not known; known are UTC, TAI, TT and TDB")
     with warnings.catch_warnings():
         # "dubious year": leap seconds of the far future are not decided yet.
-        warnings.simplefilter("ignore", erfa.ErfaWarning)
+        warnings.filterwarnings("ignore", message="ERFA function")
         converted: datetime = Time(moment, scale=_SCALES[name]).utc.to_datetime()
     return converted

@@ -41,7 +41,7 @@ class Groups:
 
 
 def n_brightness_classes(n_candidate: int, min_references: int = MIN_REFERENCES) -> int:
-    """Number of brightness classes among the candidates of one position bin.
+    """Return the number of brightness classes for the candidates of one position bin.
 
     ``max(1, min(⌊N / min_references⌋, ⌊√N⌋))``.
 

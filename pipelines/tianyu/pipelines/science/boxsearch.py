@@ -20,6 +20,7 @@ from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
 from tianyu.pipelines.science.rednoise import red_noise_factor
 from tianyu.pipelines.science.scatter import mad_sigma
+from tianyu.pipelines.science.trend import time_moments, without_linear_trend
 
 SOURCES_PER_BLOCK = 256
 """Light curves searched at once: some 10 MB per array, which stays near the cache."""
@@ -84,7 +85,7 @@ class BoxEvents:
         return self.depth / self.depth_error
 
     def ranking(self) -> IntArray:
-        """Sources with an event, the most significant one first (ties: lower index first)."""
+        """Order the sources with an event, most significant first (ties: lower index first)."""
         order = np.argsort(-np.nan_to_num(self.snr, nan=-np.inf), kind="stable")
         return np.asarray(order[np.isfinite(self.snr[order])])
 
@@ -160,9 +161,7 @@ def rank_events(
     )
 
 
-def search_boxes(
-    time: FloatArray, flux: FloatArray, search: BoxSearch | None = None
-) -> BoxEvents:
+def search_boxes(time: FloatArray, flux: FloatArray, search: BoxSearch | None = None) -> BoxEvents:
     """Find the best dip of each light curve beside a linear trend.
 
     With the trend projected out of both box and flux, the depth of a box is
@@ -234,8 +233,10 @@ def _search_block(
     if windows.first.size == 0:
         nothing = np.full(rows.size, np.nan)
         return BoxEvents(*(nothing,) * 5, n_inside=np.zeros(rows.size, dtype=np.int64))
-    norm = np.broadcast_to(_box_norms(time, valid, windows, search), (rows.size, windows.first.size))
-    signal = -_window_sums(_without_trend(time, flux, valid), windows)
+    norm = np.broadcast_to(
+        _box_norms(time, valid, windows, search), (rows.size, windows.first.size)
+    )
+    signal = -_window_sums(np.nan_to_num(without_linear_trend(time, flux)), windows)
     # −1 for boxes that are not allowed (norm 0) and for brightenings.
     gain = np.where((norm > 0) & (signal > 0), signal**2 / np.where(norm > 0, norm, 1.0), -1.0)
     best = gain.argmax(axis=1)
@@ -244,8 +245,7 @@ def _search_block(
     depth = signal[rows, best] / best_norm
     point = np.arange(time.size)
     box = (point >= windows.first[best][:, None]) & (point < windows.last[best][:, None])
-    rest = _without_trend(time, flux + np.nan_to_num(depth)[:, None] * box, valid)
-    rest = np.where(valid, rest, np.nan)
+    rest = without_linear_trend(time, flux + np.nan_to_num(depth)[:, None] * box)
     sigma = mad_sigma(rest)
     beta = red_noise_factor(time, rest, sigma, search.red_noise_scale_days)
     return BoxEvents(
@@ -263,7 +263,7 @@ def _box_norms(
 ) -> FloatArray:
     """``Σ b⊥²`` of each box beside the trend; 0 where the box has too few points or sides."""
     valid = valid[:1] if valid.all() else valid  # without gaps all light curves share one row
-    n, mean_time, spread = _time_moments(time, valid)
+    n, mean_time, spread = time_moments(time, valid)
     inside = _window_sums(valid.astype(np.float64), windows)
     lever = _window_sums(np.where(valid, time - mean_time, 0.0), windows)
     norm = inside - inside**2 / n - lever**2 / spread
@@ -272,25 +272,6 @@ def _box_norms(
     allowed = (inside >= search.min_points_inside) & (norm > MIN_INFORMATION * inside)
     allowed &= (before >= search.min_points_each_side) & (after >= search.min_points_each_side)
     return np.where(allowed, norm, 0.0)
-
-
-def _time_moments(
-    time: FloatArray, valid: BoolArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Number, mean and summed squared deviation of each row's times; shapes (n_source, 1)."""
-    n = np.maximum(valid.sum(axis=1, keepdims=True), 1).astype(np.float64)
-    mean = (valid @ time)[:, None] / n
-    spread = np.where(valid, (time - mean) ** 2, 0.0).sum(axis=1, keepdims=True)
-    return n, mean, np.where(spread > 0, spread, np.inf)
-
-
-def _without_trend(time: FloatArray, flux: FloatArray, valid: BoolArray) -> FloatArray:
-    """Flux less its linear trend by least squares; zero where not valid."""
-    n, mean_time, spread = _time_moments(time, valid)
-    x = np.where(valid, time - mean_time, 0.0)
-    f = np.where(valid, flux, 0.0)
-    f = np.where(valid, f - f.sum(axis=1, keepdims=True) / n, 0.0)
-    return np.asarray(f - (x * f).sum(axis=1, keepdims=True) / spread * x)
 
 
 def _window_sums(values: FloatArray, windows: _Windows) -> FloatArray:

@@ -131,10 +131,7 @@ class Calibrator:
                 "register calibration frames of the same read-out window and binning"
             )
         pixels = self._scaled(raw)
-        mask = np.zeros(raw.shape, np.uint8) if self._mask is None else self._mask.copy()
-        if self._saturation is not None:
-            # A product of bytes: indexing by a boolean image costs ten times as much.
-            mask |= _saturated(raw, self._saturation).view(np.uint8) * np.uint8(MaskBit.SATURATED)
+        mask = self._mask_of(raw)
         holes = self._holes
         if not np.issubdtype(raw.dtype, np.integer):  # integers cannot become non-finite
             mask[~np.isfinite(pixels)] |= np.uint8(MaskBit.NOT_FINITE)
@@ -142,6 +139,16 @@ class Calibrator:
         if holes is not None and holes.size:
             pixels.reshape(-1)[holes] = _typical_level(pixels, mask)
         return Calibrated(pixels, mask)
+
+    def _mask_of(self, raw: AnyArray) -> MaskImage:
+        """Join fixed mask and saturation in place: new memory is what costs here."""
+        if self._saturation is None:
+            return np.zeros(raw.shape, np.uint8) if self._mask is None else self._mask.copy()
+        mask: MaskImage = _saturated(raw, self._saturation).view(np.uint8)
+        mask *= np.uint8(MaskBit.SATURATED)
+        if self._mask is not None:
+            mask |= self._mask
+        return mask
 
     def _scaled(self, raw: AnyArray) -> FloatImage:
         """Return ``(S − offset) · response`` in float32."""

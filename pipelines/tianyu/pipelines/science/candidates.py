@@ -17,13 +17,15 @@ from tianyu.pipelines.science.flags import FluxFlag
 FlagArray = NDArray[np.uint16]
 """Bits of :class:`~tianyu.pipelines.science.flags.FluxFlag`."""
 
-HARMLESS_FLAGS = FluxFlag.FRAME_REJECTED | FluxFlag.FILLED | FluxFlag.FEW_REFERENCES
-"""Say nothing against the measurement of the star itself."""
+HARMLESS_FLAGS = (
+    FluxFlag.FRAME_REJECTED | FluxFlag.FILLED | FluxFlag.FEW_REFERENCES | FluxFlag.BLENDED
+)
+"""Say nothing against one epoch. A blend is a property of the star, judged once for all."""
 
 
 @dataclass(frozen=True)
 class CandidateRules:
-    """Thresholds of the candidate rules.
+    """Thresholds of the candidate rules; the defaults are those of the published method.
 
     Raises
     ------
@@ -37,6 +39,8 @@ class CandidateRules:
     """Candidates lie above this quantile of the distance to the nearest other source."""
     gaia_distance_ratio: float = 1.5
     """``d2 − d1`` at least this many ``d1``: the second Gaia neighbour is no rival match."""
+    allow_blended: bool = False
+    """Accept stars flagged BLENDED: for methods that weigh each star by its own noise."""
 
     def __post_init__(self) -> None:
         for name in ("max_missing_fraction", "isolation_quantile"):
@@ -45,6 +49,11 @@ class CandidateRules:
                 raise ValueError(f"{name} is {value}; it must be in [0, 1)")
         if self.gaia_distance_ratio < 0.0:
             raise ValueError(f"gaia_distance_ratio is {self.gaia_distance_ratio}; it must be >= 0")
+
+
+ENSEMBLE_RULES = CandidateRules(isolation_quantile=0.0, allow_blended=True)
+"""For a weighted ensemble. Bright stars seldom are isolated, since faint sources surround all
+alike: on HAT-P-32 asking for isolation loses half of them and the target gets 8 % noisier."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class Candidates:
 
 def usable_epochs(flux: FloatArray, flags: FlagArray) -> BoolArray:
     """Tell where a flux is finite and carries no flag against the star's own measurement."""
-    return np.isfinite(flux) & ((flags & ~np.uint16(HARMLESS_FLAGS)) == 0)
+    return np.asarray(np.isfinite(flux) & ((flags & ~np.uint16(HARMLESS_FLAGS)) == 0))
 
 
 def mean_at_unit_transparency(
@@ -105,7 +114,7 @@ def nearest_distance(x: FloatArray, y: FloatArray) -> FloatArray:
         return np.full(x.shape, np.inf)
     points = np.column_stack([x, y])
     distance, _ = cKDTree(points).query(points, k=2)
-    return np.asarray(distance[:, 1], dtype=np.float64)
+    return np.asarray(distance, dtype=np.float64)[:, 1]
 
 
 def isolated_sources(
@@ -195,6 +204,8 @@ def select_candidates(
     missing = (~usable[:, good]).mean(axis=1)
     saturated = ((flags[:, good] & np.uint16(FluxFlag.SATURATED)) != 0).any(axis=1)
     accepted = (missing <= rules.max_missing_fraction) & np.isfinite(mean) & (mean > 0)
+    if not rules.allow_blended:
+        accepted &= ((flags[:, good] & np.uint16(FluxFlag.BLENDED)) == 0).all(axis=1)
     accepted &= ~saturated & isolated_sources(x, y, gaia_distance_1, gaia_distance_2, rules)
     if is_variable is not None:
         accepted &= ~is_variable

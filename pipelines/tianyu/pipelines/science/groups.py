@@ -132,7 +132,7 @@ def prune_group(
     snr = group_snr(flux, kept)
     while kept.sum() > min_kept:
         members = np.flatnonzero(kept)
-        without = np.array([group_snr(flux, _without(kept, k)) for k in members])
+        without = np.array([group_snr(flux, _without(kept, int(k))) for k in members])
         best = without.size - 1 - int(np.argmax(without[::-1]))
         if not without[best] >= snr:
             break

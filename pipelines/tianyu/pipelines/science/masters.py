@@ -38,6 +38,12 @@ A lamp is steady to a few per cent; a twilight sky changes by this factor in abo
 LEAST_FRAMES_FOR_MODE = 3
 """Below three frames median and mean are one, and so is the mode made of them."""
 
+CLIP_SIGMA = 5.0
+"""Clipping threshold: normal noise loses one value in 1.7 million."""
+
+_LEAST_FRAMES_TO_CLIP = 3
+"""Of two values neither can be called the outlier."""
+
 HOT_SIGMA = 20.0
 """Robust sigma of the master beyond which a pixel is bad.
 
@@ -56,7 +62,16 @@ class FlatMethod(StrEnum):
     """How the frames of a master flat are combined."""
 
     MODE = "mode"
-    """``3·median − 2·mean``: suppresses stars of twilight flats, 2–2.5 × noisier."""
+    """``3·median − 2·mean``, the published choice for twilight flats; 2–2.5 × noisier.
+
+    It is right where every value is skewed alike. A star in one frame only shifts it by minus
+    twice what it shifts the mean.
+    """
+    CLIPPED_MEAN = "clipped_mean"
+    """Weighted mean of the values within 5σ of their pixel's median: free of isolated stars.
+
+    About 1.1 × the noise of the mean.
+    """
     WEIGHTED_MEAN = "weighted_mean"
     """Mean with the levels as weights: the least noise, for dome flats."""
 
@@ -128,14 +143,13 @@ def clipped_mean_frame(
     frames: Sequence[RowReader],
     shape: tuple[int, int],
     *,
-    n_sigma: float = 5.0,
+    n_sigma: float = CLIP_SIGMA,
     strip_rows: int = STRIP_ROWS,
 ) -> FloatImage:
     """Mean without cosmic rays, for darks.
 
     A value is left out when it departs from the median of its pixel by more than `n_sigma`
-    times the noise. Five values say little about their own noise, so that is the larger of
-    the noise of the neighbourhood and that of the pixel, both from absolute deviations.
+    times the noise: the larger of the noise in its row and, for hot pixels, in the pixel.
 
     Parameters
     ----------
@@ -161,7 +175,8 @@ def clipped_mean_frame(
     master = np.empty(shape, np.float32)
     for rows in _strips(shape[0], strip_rows):
         values = _read_strip(frames, rows, shape[1])
-        master[rows] = values.mean(axis=0) if len(frames) < 3 else _clipped_mean(values, n_sigma)
+        kept = _near_median(values, n_sigma) if len(frames) >= _LEAST_FRAMES_TO_CLIP else True
+        master[rows] = np.mean(values, axis=0, where=kept)
     return master
 
 
@@ -328,7 +343,7 @@ def _strips(n_rows: int, strip_rows: int) -> Iterator[slice]:
 
 
 def _read_strip(frames: Sequence[RowReader], rows: slice, width: int) -> FloatImage:
-    """Rows of all frames, float32, shape ``(n_frames, n_rows, width)``."""
+    """Rows of all frames, NaN where not finite, shape ``(n_frames, n_rows, width)``."""
     if not frames:
         raise UnusableDataError("no frames to combine: register at least one")
     values = np.empty((len(frames), rows.stop - rows.start, width), np.float32)
@@ -340,6 +355,7 @@ def _read_strip(frames: Sequence[RowReader], rows: slice, width: int) -> FloatIm
                 f"expected {values.shape[1:]}: combine images of one read-out window and binning"
             )
         values[number - 1] = strip
+    values[~np.isfinite(values)] = np.nan
     return values
 
 
@@ -361,18 +377,16 @@ def _debiased_strip(
     return values
 
 
-def _clipped_mean(values: FloatImage, n_sigma: float) -> FloatImage:
-    """Mean over the first axis of the values near the median of their pixel."""
+def _near_median(values: FloatImage, n_sigma: float) -> BoolArray:
+    """Which values along the first axis are near the median of their pixel."""
     departure = np.abs(values - np.median(values, axis=0))
-    of_pixel = np.median(departure, axis=0)
-    # The median of n values is drawn towards each of them, hence deviations are too small
-    # by about sqrt(1 − 1/n).
-    n = len(values)
-    of_strip = np.median(departure[np.isfinite(departure)]) if np.isfinite(departure).any() else 0
-    sigma = _MAD_TO_SIGMA * np.maximum(of_pixel, of_strip) / np.sqrt(1 - 1 / n)
-    kept = ~(departure > n_sigma * sigma)  # NaN stays in, and shows in the mean
-    mean: FloatImage = np.mean(values, axis=0, where=kept, dtype=np.float64).astype(np.float32)
-    return mean
+    # A handful of values says little about its own noise: at least that of the row, from
+    # differences of successive frames. Rows, not strips: the strips' size must not matter.
+    steps = np.nan_to_num(np.abs(np.diff(values, axis=0)))
+    of_row = np.median(steps, axis=(0, 2), keepdims=True)[0] / np.sqrt(2)
+    sigma = _MAD_TO_SIGMA * np.maximum(np.median(departure, axis=0), of_row)
+    near: BoolArray = ~(departure > n_sigma * sigma)  # NaN counts as near, and shows in the mean
+    return near
 
 
 def _require_light(flats: Sequence[RowReader], levels: FloatArray) -> None:
@@ -391,7 +405,13 @@ def _combine_flats(debiased: FloatImage, levels: FloatArray, method: FlatMethod)
         # Σ⟨F̃ᵢ⟩·F̂ᵢ / Σ⟨F̃ᵢ⟩ with F̂ᵢ = F̃ᵢ/⟨F̃ᵢ⟩: the weights cancel.
         mean: FloatImage = debiased.sum(axis=0, dtype=np.float64) / levels.sum()
         return mean
-    normalised = debiased / levels.astype(np.float32)[:, None, None]
+    weights = levels.astype(np.float32)[:, None, None]
+    normalised = debiased / weights
+    if method is FlatMethod.CLIPPED_MEAN:
+        clip = len(levels) >= _LEAST_FRAMES_TO_CLIP
+        weights = weights * (_near_median(normalised, CLIP_SIGMA) if clip else 1.0)
+        clipped: FloatImage = (weights * normalised).sum(axis=0) / weights.sum(axis=0)
+        return clipped
     mode: FloatImage = 3 * np.median(normalised, axis=0) - 2 * normalised.mean(axis=0)
     return mode
 

@@ -49,8 +49,8 @@ def match_positions(known: FloatArray, new: FloatArray, radius: float) -> IntArr
     if known_index.size == 0 or new_index.size == 0:
         return matches
     known_tree, new_tree = cKDTree(known[known_index]), cKDTree(new[new_index])
-    distance, nearest_known = known_tree.query(new[new_index])
-    _, nearest_new = new_tree.query(known[known_index])
+    distance, nearest_known = map(np.asarray, known_tree.query(new[new_index]))
+    nearest_new = np.asarray(new_tree.query(known[known_index])[1])
     mutual = nearest_new[nearest_known] == np.arange(new_index.size)
     paired = mutual & (distance <= radius)
     matches[new_index[paired]] = known_index[nearest_known[paired]]
@@ -91,7 +91,7 @@ def nearest_neighbours(xy: FloatArray, k: int) -> FloatArray:
     finite = np.isfinite(xy).all(axis=1)
     if finite.any():
         # The first neighbour of every point is the point itself, at distance zero.
-        to_self_and_others, _ = cKDTree(xy[finite]).query(xy[finite], k=k + 1)
+        to_self_and_others = np.asarray(cKDTree(xy[finite]).query(xy[finite], k=k + 1)[0])
         distances[finite] = to_self_and_others[:, 1:]
     return distances
 

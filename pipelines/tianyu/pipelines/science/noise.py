@@ -88,8 +88,9 @@ def flux_error(
         source_variance = np.where(np.isnan(flux), np.nan, 0.0)
     else:
         source_variance = np.maximum(flux, 0.0) / _positive(gain_e_per_adu, "gain_e_per_adu")
-    background_variance = background_variance_factor * area**2 * sky_variance / annulus_area_pix
-    return np.asarray(np.sqrt(source_variance + area * sky_variance + background_variance))
+    annulus = np.asarray(annulus_area_pix, dtype=np.float64)
+    pixels_in_variance = area + background_variance_factor * area**2 / annulus
+    return np.asarray(np.sqrt(source_variance + pixels_in_variance * sky_variance))
 
 
 def scintillation(

@@ -10,11 +10,11 @@ References
 Equations 4 and 5 of arXiv:2505.09107.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tianyu.pipelines.science.arrays import BoolArray, FloatArray
+from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
 from tianyu.pipelines.science.candidates import (
     FlagArray,
     mean_at_unit_transparency,
@@ -42,17 +42,14 @@ class RelativeFlux:
 
 
 @dataclass(frozen=True)
-class ReferenceSums:
-    """Sums over the references of every group, frame by frame; shapes (n_group, n_frame)."""
+class _Pool:
+    """All references of the night, zero where one is not usable; shapes (n_reference, n_frame)."""
 
     flux: FloatArray
-    """Measured flux of the references."""
     variance: FloatArray
-    """Sum of their squared errors."""
     mean: FloatArray
-    """Mean flux of those references that are measured in the frame."""
     total_mean: FloatArray
-    """Mean flux of all references, shape (n_group, 1)."""
+    """Mean flux of each reference, shape (n_reference, 1)."""
 
 
 def compare_with_groups(
@@ -81,21 +78,16 @@ def compare_with_groups(
     -------
     RelativeFlux
     """
-    usable = usable_epochs(flux, flags) & references.is_reference[:, None]
-    means = reference_means(flux, usable, good, transparency)
-    usable &= np.isfinite(means)[:, None]
-    sums = _sum_references(flux, flux_error, usable, means, references)
+    chosen = np.flatnonzero(references.is_reference)
+    pool = _pool(flux[chosen], flux_error[chosen], flags[chosen], good, transparency)
+    comparison, relative_variance = _compare(pool, chosen, references)
     own = references.serves[references.group, np.arange(flux.shape[0])]
-    comparison, comparison_error = _comparison(
-        flux, flux_error, usable & own[:, None], means, own, references, sums
-    )
     count = references.serves.sum(axis=1)[references.group] - own
-    ratio = count[:, None] * flux / comparison
-    error = np.abs(count)[:, None] * np.hypot(
-        flux_error / comparison, flux * comparison_error / comparison**2
-    )
+    ratio = flux / comparison
+    error = np.sqrt((flux_error / comparison) ** 2 + ratio**2 * relative_variance)
     few = references.has_borrowed[references.group]
-    return normalise(ratio, error, mark(flags, good, few), good, references.is_reference)
+    light_curves = normalise(ratio, error, mark(flags, good, few), good, references.is_reference)
+    return replace(light_curves, scale=light_curves.scale * count)
 
 
 def reference_means(
@@ -136,49 +128,47 @@ def reference_means(
     return means
 
 
-def _sum_references(
+def _pool(
     flux: FloatArray,
     flux_error: FloatArray,
-    usable: BoolArray,
-    means: FloatArray,
-    references: ReferenceStars,
-) -> ReferenceSums:
-    chosen = references.is_reference
-    serves = references.serves[:, chosen].astype(np.float64)
-    measured, mean = usable[chosen], np.nan_to_num(means[chosen])
-    variance = np.where(measured, np.nan_to_num(flux_error[chosen]) ** 2, 0.0)
-    return ReferenceSums(
-        flux=serves @ np.where(measured, flux[chosen], 0.0),
-        variance=serves @ variance,
-        mean=serves @ (measured * mean[:, None]),
-        total_mean=(serves @ mean)[:, None],
+    flags: FlagArray,
+    good: BoolArray,
+    transparency: FloatArray | None,
+) -> _Pool:
+    usable = usable_epochs(flux, flags)
+    means = reference_means(flux, usable, good, transparency)
+    usable &= np.isfinite(means)[:, None]
+    means = np.nan_to_num(means)[:, None]
+    return _Pool(
+        flux=np.where(usable, flux, 0.0),
+        variance=np.where(usable, np.nan_to_num(flux_error) ** 2, 0.0),
+        mean=usable * means,
+        total_mean=means,
     )
 
 
-def _comparison(
-    flux: FloatArray,
-    flux_error: FloatArray,
-    own_epoch: BoolArray,
-    means: FloatArray,
-    own: BoolArray,
-    references: ReferenceStars,
-    sums: ReferenceSums,
+def _compare(
+    pool: _Pool, chosen: IntArray, references: ReferenceStars
 ) -> tuple[FloatArray, FloatArray]:
-    """Sum of each star's references without itself, gaps bridged, and its error."""
+    """Sum of each star's references without itself, gaps bridged, and its relative variance.
+
+    One row per group serves all its stars; only references in their own group have their own.
+    """
+    serves = references.serves[:, chosen].astype(np.float64)
     group = references.group
-    light, variance, mean = sums.flux[group], sums.variance[group], sums.mean[group]
-    total = sums.total_mean[group]
-    stars = np.flatnonzero(own)
-    measured = own_epoch[stars]
-    own_mean = np.nan_to_num(means[stars])[:, None]
-    light[stars] -= np.where(measured, flux[stars], 0.0)
-    variance[stars] -= np.where(measured, np.nan_to_num(flux_error[stars]) ** 2, 0.0)
-    mean[stars] -= measured * own_mean
-    total[stars] -= own_mean
+    own = np.flatnonzero(references.serves[group[chosen], np.arange(references.group.size)[chosen]])
+    rows = [
+        np.concatenate([serves @ part, (serves @ part)[group[chosen[own]]] - part[own]])
+        for part in (pool.flux, pool.variance, pool.mean, pool.total_mean)
+    ]
+    light, variance, mean, total = rows
     # Rounding of the subtraction may leave a tiny rest where nothing is left.
     there = (mean > 1e-9 * total) & (light > 0)
-    bridge = np.where(there, total / np.where(there, mean, 1.0), np.nan)
-    return light * bridge, np.sqrt(np.maximum(variance, 0.0)) * bridge
+    comparison = light * np.where(there, total / np.where(there, mean, 1.0), np.nan)
+    relative_variance = np.maximum(variance, 0.0) / np.where(there, light, np.nan) ** 2
+    row = group.copy()
+    row[chosen[own]] = serves.shape[0] + np.arange(own.size)
+    return comparison[row], relative_variance[row]
 
 
 def mark(flags: FlagArray, good: BoolArray, few_references: BoolArray) -> FlagArray:
@@ -213,6 +203,4 @@ def normalise(
     """
     scale = finite_median(ratio[:, good])
     scale = np.where(scale > 0, scale, np.nan)
-    return RelativeFlux(
-        ratio / scale[:, None], error / scale[:, None], flags, scale, is_reference
-    )
+    return RelativeFlux(ratio / scale[:, None], error / scale[:, None], flags, scale, is_reference)

@@ -55,7 +55,7 @@ def finite_median(values: FloatArray) -> FloatArray:
 
 
 def mad_sigma(values: FloatArray) -> FloatArray:
-    """Standard deviation from the median absolute deviation, along the last axis.
+    """Estimate the standard deviation from the median absolute deviation, along the last axis.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def mad_sigma(values: FloatArray) -> FloatArray:
     True
     """
     centre = finite_median(values)[..., None]
-    return MAD_TO_SIGMA * finite_median(np.abs(values - centre))
+    return np.asarray(MAD_TO_SIGMA * finite_median(np.abs(values - centre)))
 
 
 def point_to_point_sigma(values: FloatArray) -> FloatArray:
@@ -92,7 +92,7 @@ def point_to_point_sigma(values: FloatArray) -> FloatArray:
         ``mad_sigma(v[i+1] − v[i]) / sqrt(2)``: blind to any variation slower than the
         sampling.
     """
-    return mad_sigma(np.diff(values, axis=-1)) / np.sqrt(2.0)
+    return np.asarray(mad_sigma(np.diff(values, axis=-1)) / np.sqrt(2.0))
 
 
 def expected_sigma(errors: FloatArray) -> FloatArray:

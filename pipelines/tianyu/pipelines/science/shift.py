@@ -20,7 +20,7 @@ MAX_BINS_PER_AXIS = 512
 MAX_CHANCE = 1e-6
 """A peak that chance reaches more often than this is no shift: one false alignment in a
 million frames, in the worst case."""
-_REFINE_RADIUS_BINS = (1.0, 0.5, 0.25)  # shrinking about the mean leaves chance pairs behind
+_REFINE_HALF_WIDTH_BINS = (1.0, 0.5, 0.25)  # shrinking leaves chance pairs behind
 
 
 @dataclass(frozen=True)
@@ -107,17 +107,19 @@ def find_shift(
     (120.25, -33.5, 30)
     """
     _check(reference_xy, frame_xy, bin_pix)
-    difference = (frame_xy[np.newaxis, :, :] - reference_xy[:, np.newaxis, :]).reshape(-1, 2)
+    dx = np.subtract.outer(frame_xy[:, 0], reference_xy[:, 0]).ravel()
+    dy = np.subtract.outer(frame_xy[:, 1], reference_xy[:, 1]).ravel()
     if max_shift_pix is not None:
-        difference = difference[np.all(np.abs(difference) <= max_shift_pix, axis=1)]
-    if not len(difference):
+        near = (np.abs(dx) <= max_shift_pix) & (np.abs(dy) <= max_shift_pix)
+        dx, dy = dx[near], dy[near]
+    if not len(dx):
         return Shift(math.nan, math.nan, 0, 0, 0.0, 0.0)
-    bin_pix = max(bin_pix, float(np.ptp(difference, axis=0).max()) / MAX_BINS_PER_AXIS)
-    peak, votes, n_blocks = _highest_block(difference, bin_pix)
-    dx, dy = _refine(difference, peak, bin_pix)
+    bin_pix = max(bin_pix, max(float(np.ptp(dx)), float(np.ptp(dy))) / MAX_BINS_PER_AXIS)
+    peak, votes, n_blocks = _highest_block(dx, dy, bin_pix)
+    shift_x, shift_y = _refine(dx, dy, peak, bin_pix)
     expected = _expected_votes(reference_xy, frame_xy, peak, bin_pix)
     chance = max(n_blocks * float(pdtrc(votes - 1, expected)), 1e-300)
-    return Shift(dx, dy, votes, len(difference), expected, math.log10(chance))
+    return Shift(shift_x, shift_y, votes, len(dx), expected, math.log10(chance))
 
 
 def _check(reference_xy: FloatArray, frame_xy: FloatArray, bin_pix: float) -> None:
@@ -128,32 +130,40 @@ def _check(reference_xy: FloatArray, frame_xy: FloatArray, bin_pix: float) -> No
         raise ValueError(f"bin_pix must be positive, got {bin_pix}")
 
 
-def _highest_block(difference: FloatArray, bin_pix: float) -> tuple[FloatArray, int, int]:
+def _highest_block(
+    dx: FloatArray, dy: FloatArray, bin_pix: float
+) -> tuple[tuple[float, float], int, int]:
     """Return the centre of the 2 × 2 bins with most votes, their votes, and how many there are."""
-    lowest = difference.min(axis=0) - bin_pix  # an empty bin before and after
-    column, row = np.floor((difference - lowest) / bin_pix).astype(np.int64).T
+    left, bottom = dx.min() - bin_pix, dy.min() - bin_pix  # an empty bin before and after
+    column = ((dx - left) / bin_pix).astype(np.int64)
+    row = ((dy - bottom) / bin_pix).astype(np.int64)
     nx, ny = int(column.max()) + 2, int(row.max()) + 2
     votes = np.bincount(row * nx + column, minlength=nx * ny).reshape(ny, nx)
     pairs_of_rows = votes[:-1] + votes[1:]
     blocks = pairs_of_rows[:, :-1] + pairs_of_rows[:, 1:]
-    j, i = np.unravel_index(int(np.argmax(blocks)), blocks.shape)
-    return lowest + bin_pix * np.array([i + 1.0, j + 1.0]), int(blocks[j, i]), blocks.size
+    j, i = divmod(int(np.argmax(blocks)), nx - 1)
+    centre = (float(left + bin_pix * (i + 1)), float(bottom + bin_pix * (j + 1)))
+    return centre, int(blocks[j, i]), blocks.size
 
 
-def _refine(difference: FloatArray, peak: FloatArray, bin_pix: float) -> tuple[float, float]:
-    """Mean of the pairs about the peak, within a radius that shrinks while pairs are left."""
-    centre = peak
-    for bins in _REFINE_RADIUS_BINS:
-        near = np.abs(difference - centre).max(axis=1) <= bins * bin_pix
-        if near.any():
-            centre = np.median(difference[near], axis=0)
-    near = np.abs(difference - centre).max(axis=1) <= _REFINE_RADIUS_BINS[-1] * bin_pix
-    mean = difference[near].mean(axis=0) if near.any() else centre
-    return float(mean[0]), float(mean[1])
+def _refine(
+    dx: FloatArray, dy: FloatArray, peak: tuple[float, float], bin_pix: float
+) -> tuple[float, float]:
+    """Mean of the pairs about the peak, within a half-width that shrinks about their median."""
+    for bins in _REFINE_HALF_WIDTH_BINS:
+        near = (np.abs(dx - peak[0]) <= bins * bin_pix) & (np.abs(dy - peak[1]) <= bins * bin_pix)
+        if not near.any():
+            break
+        dx, dy = dx[near], dy[near]
+        peak = (float(np.median(dx)), float(np.median(dy)))
+    return float(dx.mean()), float(dy.mean())
 
 
 def _expected_votes(
-    reference_xy: FloatArray, frame_xy: FloatArray, peak: FloatArray, bin_pix: float
+    reference_xy: FloatArray,
+    frame_xy: FloatArray,
+    peak: tuple[float, float],
+    bin_pix: float,
 ) -> float:
     """Chance votes in the 2 × 2 bins about ``peak``, for stars spread evenly over both fields."""
     width = 2.0 * bin_pix
@@ -161,6 +171,6 @@ def _expected_votes(
     extent = np.maximum(np.max([high - low for low, high in corners], axis=0), width)
     middle = 0.5 * (np.add(*corners[1]) - np.add(*corners[0]))
     # Where the fields hardly touch, a block still sees the pairs of its own width.
-    overlap = np.maximum(1.0 - np.abs(peak - middle) / extent, width / extent)
+    overlap = np.maximum(1.0 - np.abs(np.asarray(peak) - middle) / extent, width / extent)
     n_pairs = len(reference_xy) * len(frame_xy)
     return float(n_pairs * np.prod(width * overlap / extent))

@@ -18,14 +18,14 @@ from tianyu.pipelines.science.arrays import AnyArray, FloatImage, MaskImage
 STEPS_PER_ADU = 16
 """Pixels are rounded to 1/16 ADU: an error of 0.018 ADU rms, far below any read-out noise."""
 
-_FRAME_PEAK = 2**20
-"""Steps that one frame is taken to reach, 65 536 ADU: 2047 such frames fit an int32."""
-
 _HARD_LIMIT = 2**30
 """Steps at which a pixel is clipped, ±67 million ADU: no detector, but inside an int32."""
 
-_STRIP_PIXELS = 2**15
-"""Pixels worked on at once, so that the intermediate values stay in the cache."""
+_STRIP_PIXELS = 2**18
+"""Pixels worked on at once: 2 MB of intermediate values stay in the cache, calls stay few."""
+
+_INT32_MAX = 2**31 - 1
+_INT16_MAX = 2**15 - 1
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class PartialStack:
 
     Canvas pixel (i, j) lies at ``(x0 + i, y0 + j)`` of the reference frame and takes the
     frame's pixel ``(x0 + i + dx, y0 + j + dy)``. Masked and non-finite pixels enter neither
-    the sum nor the count. Nothing is ever clipped below 67 million ADU: sums start as int32,
-    which holds 2047 frames of ±65 536 ADU, and turn into int64 before they could overflow.
+    the sum nor the count. Sums start as int32, which holds at least 2047 frames of ±65 536 ADU,
+    and turn into int64 before they could overflow; only what exceeds ±67 million ADU is clipped.
 
     Subtracting from an empty stack is allowed: such a correction, with negative counts,
     merges with the stack that it corrects.
@@ -73,6 +73,8 @@ class PartialStack:
         Number of good pixels in each sum.
     n_frames : int
         Frames added minus frames subtracted.
+    total_bound, count_bound : int
+        What no absolute value of `total` and `count` can exceed; it decides their types.
 
     Examples
     --------
@@ -88,8 +90,8 @@ class PartialStack:
     total: NDArray[Any]
     count: NDArray[Any]
     n_frames: int
-    _total_bound: int = field(init=False, repr=False)
-    _count_bound: int = field(init=False, repr=False)
+    total_bound: int = field(init=False)
+    count_bound: int = field(init=False)
 
     def __post_init__(self) -> None:
         for name, array in (("total", self.total), ("count", self.count)):
@@ -98,11 +100,11 @@ class PartialStack:
                     f"{name} is {array.dtype}{list(array.shape)}, the canvas needs integers of "
                     f"shape {list(self.canvas.shape)}"
                 )
-        self._total_bound = _peak(self.total)
-        self._count_bound = _peak(self.count)
+        self.total_bound = _peak(self.total)
+        self.count_bound = _peak(self.count)
         # Copies: the caller's arrays are never written to.
-        self.total = self.total.astype(_total_type(self._total_bound))
-        self.count = self.count.astype(_count_type(self._count_bound))
+        self.total = self.total.astype(_total_type(self.total_bound))
+        self.count = self.count.astype(_count_type(self.count_bound))
 
     @classmethod
     def empty(cls, canvas: Canvas) -> Self:
@@ -154,8 +156,8 @@ class PartialStack:
                 f"stacks on {self.canvas} and {other.canvas} cannot be merged: "
                 "align their frames to one reference frame and canvas"
             )
-        self._reserve(self._total_bound + other._total_bound)
-        self._reserve_counts(self._count_bound + other._count_bound)
+        self._reserve(self.total_bound + other.total_bound)
+        self._reserve_counts(self.count_bound + other.count_bound)
         self.total += other.total
         self.count += other.count
         self.n_frames += other.n_frames
@@ -181,7 +183,7 @@ class PartialStack:
         canvas_y, frame_y = _overlap(self.canvas.y0 + dy, self.canvas.height, pixels.shape[0])
         canvas_x, frame_x = _overlap(self.canvas.x0 + dx, self.canvas.width, pixels.shape[1])
         self.n_frames += sign
-        self._reserve_counts(self._count_bound + 1)
+        self._reserve_counts(self.count_bound + 1)
         window = canvas_y, canvas_x
         if self.count[window].size:
             self._add_strips(pixels[frame_y, frame_x], mask[frame_y, frame_x], window, sign)
@@ -192,7 +194,7 @@ class PartialStack:
         height, width = pixels.shape
         n_rows = min(height, max(1, _STRIP_PIXELS // width))
         steps, whole = np.empty((n_rows, width), np.float32), np.empty((n_rows, width), np.int32)
-        bound, count = self._total_bound, self.count[window]
+        bound, count = self.total_bound, self.count[window]
         for start in range(0, height, n_rows):
             rows = slice(start, min(start + n_rows, height))
             size = rows.stop - start
@@ -207,11 +209,11 @@ class PartialStack:
 
     def _reserve(self, bound: int) -> None:
         """Make the sums wide enough for absolute values up to `bound`."""
-        self._total_bound = max(self._total_bound, bound)
-        self.total = self.total.astype(_total_type(self._total_bound), copy=False)
+        self.total_bound = max(self.total_bound, bound)
+        self.total = self.total.astype(_total_type(self.total_bound), copy=False)
 
     def _reserve_counts(self, bound: int) -> None:
-        self._count_bound = bound
+        self.count_bound = bound
         self.count = self.count.astype(_count_type(bound), copy=False)
 
 
@@ -226,21 +228,19 @@ def _round_to_steps(
     pixels: AnyArray, mask: MaskImage, steps: FloatImage
 ) -> tuple[int, NDArray[np.int64]]:
     """Write rounded pixels to `steps`, zero where bad; return a bound of them and the bad ones."""
-    np.multiply(pixels, np.float32(STEPS_PER_ADU), out=steps, casting="same_kind")
+    with np.errstate(over="ignore"):  # beyond float32 is not finite, and bad
+        np.multiply(pixels, np.float32(STEPS_PER_ADU), out=steps, casting="same_kind")
     np.rint(steps, out=steps)
     flat = steps.reshape(-1)
     bad = np.flatnonzero(mask != 0)
     flat[bad] = 0
-    # The sum of squares is the cheapest pass that bounds the largest of them and that shows
-    # any NaN; the factor 2 is more than its rounding error.
-    with np.errstate(over="ignore", invalid="ignore"):
-        sum_of_squares = float(np.dot(flat, flat))
-    if 2 * sum_of_squares <= _FRAME_PEAK**2:
-        return _FRAME_PEAK, bad
+    highest, lowest = float(flat.max()), float(flat.min())  # NaN when any pixel is
+    if lowest >= -_HARD_LIMIT and highest <= _HARD_LIMIT:
+        return int(max(highest, -lowest)), bad
     bad = np.flatnonzero((mask != 0).reshape(-1) | ~np.isfinite(flat))
     flat[bad] = 0
     np.clip(flat, -_HARD_LIMIT, _HARD_LIMIT, out=flat)
-    return max(_FRAME_PEAK, int(np.abs(flat).max())), bad
+    return int(np.abs(flat).max()), bad
 
 
 def _peak(array: NDArray[Any]) -> int:
@@ -249,8 +249,8 @@ def _peak(array: NDArray[Any]) -> int:
 
 
 def _total_type(bound: int) -> type[np.signedinteger[Any]]:
-    return np.int32 if bound <= np.iinfo(np.int32).max else np.int64
+    return np.int32 if bound <= _INT32_MAX else np.int64
 
 
 def _count_type(bound: int) -> type[np.signedinteger[Any]]:
-    return np.int16 if bound <= np.iinfo(np.int16).max else np.int32
+    return np.int16 if bound <= _INT16_MAX else np.int32

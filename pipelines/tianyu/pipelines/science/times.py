@@ -27,7 +27,7 @@ from astropy.coordinates import AltAz, EarthLocation, SkyCoord
 from astropy.time import Time
 from astropy.utils import iers
 from astropy.utils.exceptions import AstropyWarning
-from erfa import ErfaWarning
+from erfa import ErfaWarning  # type: ignore[import-untyped]  # published without types
 from numpy.typing import NDArray
 
 from tianyu.pipelines.errors import UnusableDataError
@@ -159,7 +159,8 @@ def _mid_exposure(
         raise UnusableDataError(
             f"the exposure of {exposures[unusable][0]} s is not a time; zero or more is"
         )
-    return starts + np.rint(exposures * 0.5e6).astype("timedelta64[us]")
+    half_exposures = np.rint(exposures * 0.5e6).astype("timedelta64[us]")
+    return np.asarray(starts + half_exposures)
 
 
 @contextmanager
@@ -169,7 +170,7 @@ def _bundled_tables() -> Iterator[None]:
     There UT1 is taken as UTC: 0.9 s of the Earth's rotation, 1.4 µs of light-travel time.
     """
     with (
-        iers.conf.set_temp("auto_download", False),  # noqa: FBT003 -- astropy's interface
+        iers.conf.set_temp("auto_download", False),
         iers.conf.set_temp("iers_degraded_accuracy", "ignore"),
         iers.earth_orientation_table.set(iers.IERS_B.open()),
         warnings.catch_warnings(),

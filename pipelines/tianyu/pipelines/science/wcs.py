@@ -86,7 +86,8 @@ def sky_coordinates(
     along = cos_centre - eta * sin_centre
     ra = centre_ra_deg + np.degrees(np.arctan2(xi, along))
     dec = np.degrees(np.arctan2(sin_centre + eta * cos_centre, np.hypot(xi, along)))
-    return np.mod(ra, 360.0), dec
+    ra = np.mod(ra, 360.0)
+    return np.where(ra < 360.0, ra, 0.0), dec  # the remainder of −1e-300 rounds to 360
 
 
 @dataclass(frozen=True)
@@ -228,9 +229,7 @@ class LinearWcs:
         moved = matrix @ np.array([[back.a, back.b], [back.c, back.d]])
         crpix1 = transform.a * self.crpix1 + transform.b * self.crpix2 + transform.tx
         crpix2 = transform.c * self.crpix1 + transform.d * self.crpix2 + transform.ty
-        return LinearWcs(
-            self.crval1_deg, self.crval2_deg, crpix1, crpix2, *moved.ravel().tolist()
-        )
+        return LinearWcs(self.crval1_deg, self.crval2_deg, crpix1, crpix2, *moved.ravel().tolist())
 
 
 def _refuse_other_frames(cards: Mapping[str, object], names: list[str]) -> None:

@@ -197,44 +197,52 @@ def night_conditions(plan: NightPlan) -> tuple[FrameConditions, ...]:
     """
     if plan.n_light == 0:
         return ()
-    rng = generator(plan.seed, Stream.WEATHER)
-    weather = plan.weather
-    utc = ephemeris.mid_exposures(plan)
-    bjd_tdb = ephemeris.bjd_tdb(utc, plan.field.ra_deg, plan.field.dec_deg)
-    airmass = ephemeris.airmass(utc, plan)
-    fraction = np.arange(plan.n_light) / max(plan.n_light - 1, 1)
     cloud_transparency = cloud(plan)
-    haze = 1.0 - 2.8 * weather.haze_rms * smooth_curve(fraction, rng)
-    transparency = cloud_transparency * haze
-    sky_e, slope_x, slope_y = _sky(plan, fraction, cloud_transparency)
-    dx, dy = _wander(plan, fraction, rng)
-    fwhm = weather.fwhm_pix[0] + np.ptp(weather.fwhm_pix) * smooth_curve(fraction, rng)
-    elongation = weather.elongation[0] + np.ptp(weather.elongation) * smooth_curve(fraction, rng)
-    angle = 180.0 * smooth_curve(fraction, rng)
-    extinction = 10.0 ** (-0.4 * weather.extinction_mag * (airmass - 1.0))
-    scintillation = scintillation_rms(
-        plan.site, plan.exposure_s, airmass, weather.scintillation_factor
-    )
+    columns = _columns(plan, cloud_transparency)
     return tuple(
         FrameConditions(
             index=i,
             name=file_name(FrameKind.LIGHT, i, plan.field.filter),
-            jd_utc_mid=float(utc[i].jd),
-            bjd_tdb_mid=float(bjd_tdb[i]),
-            dx=float(dx[i]),
-            dy=float(dy[i]),
-            rotation_deg=float(plan.tracking.rotation_deg * fraction[i]),
-            fwhm_pix=float(fwhm[i]),
-            elongation=float(elongation[i]),
-            angle_deg=float(angle[i]),
-            sky_e=float(sky_e[i]),
-            sky_slope_x=float(slope_x[i]),
-            sky_slope_y=float(slope_y[i]),
-            airmass=float(airmass[i]),
-            transparency=float(transparency[i]),
-            throughput=float(transparency[i] * extinction[i]),
-            scintillation=float(scintillation[i]),
             is_cloudy=bool(cloud_transparency[i] < 1.0),
+            **{name: float(column[i]) for name, column in columns.items()},
         )
         for i in range(plan.n_light)
     )
+
+
+def _columns(plan: NightPlan, cloud_transparency: FloatArray) -> dict[str, FloatArray]:
+    """Draw the numbers of `FrameConditions` by name, each of shape ``(n_light,)``."""
+    rng = generator(plan.seed, Stream.WEATHER)
+    weather = plan.weather
+    utc = ephemeris.mid_exposures(plan)
+    airmass = ephemeris.airmass(utc, plan)
+    fraction = np.arange(plan.n_light) / max(plan.n_light - 1, 1)
+    # A curve from 0 to 1 has a standard deviation of about 1/2.8.
+    haze = 1.0 - 2.8 * weather.haze_rms * smooth_curve(fraction, rng)
+    transparency = cloud_transparency * haze
+    sky_e, slope_x, slope_y = _sky(plan, fraction, cloud_transparency)
+    dx, dy = _wander(plan, fraction, rng)
+    return {
+        "jd_utc_mid": np.asarray(utc.jd, dtype=np.float64),
+        "bjd_tdb_mid": ephemeris.bjd_tdb(utc, plan.field.ra_deg, plan.field.dec_deg),
+        "dx": dx,
+        "dy": dy,
+        "rotation_deg": plan.tracking.rotation_deg * fraction,
+        "fwhm_pix": _between(weather.fwhm_pix, smooth_curve(fraction, rng)),
+        "elongation": _between(weather.elongation, smooth_curve(fraction, rng)),
+        "angle_deg": _between((0.0, 180.0), smooth_curve(fraction, rng)),
+        "sky_e": sky_e,
+        "sky_slope_x": slope_x,
+        "sky_slope_y": slope_y,
+        "airmass": airmass,
+        "transparency": transparency,
+        "throughput": transparency * 10.0 ** (-0.4 * weather.extinction_mag * (airmass - 1.0)),
+        "scintillation": scintillation_rms(
+            plan.site, plan.exposure_s, airmass, weather.scintillation_factor
+        ),
+    }
+
+
+def _between(limits: tuple[float, float], part: FloatArray) -> FloatArray:
+    """Interpolate between two limits; ``part`` runs from 0 to 1."""
+    return limits[0] + (limits[1] - limits[0]) * part

@@ -30,7 +30,7 @@ def offline() -> Iterator[None]:
         {
             "MJD": np.array([0.0, 200000.0]) * u.day,
             "UT1_UTC": zero * u.s,
-            **{name: zero * u.arcsec for name in ("PM_x", "PM_y", "dX_2000A", "dY_2000A")},
+            **dict.fromkeys(("PM_x", "PM_y", "dX_2000A", "dY_2000A"), zero * u.arcsec),
         }
     )
     with iers.earth_orientation_table.set(table):

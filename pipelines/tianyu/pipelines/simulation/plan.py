@@ -87,8 +87,8 @@ class Field:
     """Angle of north from +y towards east (towards −x)."""
     zero_point_mag: float = 22.3
     """Magnitude of a star that gives 1 e/s at the zenith."""
-    bright_mag: float = 11.2
-    """The brightest stars fill the well when the seeing is good."""
+    bright_mag: float = 10.6
+    """The few brightest stars fill the well."""
     faint_mag: float = 19.0
     """Peaks of the faintest stars are a few times the sky noise."""
     count_slope: float = 0.25

@@ -18,7 +18,7 @@ from tianyu.pipelines.simulation.wcs import scene_wcs
 SKIRT_PIX = 48
 """Stars are drawn this far beyond the area that the drift sweeps: their wings count."""
 
-HOST_MARGIN_PIX = 30.0
+HOST_MARGIN_PIX = 40.0
 """A star with a signal stays this far from every edge, in every frame."""
 
 

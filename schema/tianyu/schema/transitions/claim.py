@@ -27,8 +27,8 @@ class Claim:
 
 
 # Built once: building a statement costs more than running it.
-_NEXT_READY = (
-    select(Process.id)
+_MOST_URGENT = (
+    select(Process.id, Process.queue_id, Process.priority)
     .where(
         Process.state == State.READY.value,
         Process.queue_id == bindparam("queue_id"),
@@ -87,17 +87,22 @@ def claim_next(
     """Claim the most urgent due process of the queues, straight from ``ready``.
 
     For databases whose writers exclude each other; there the process table is the queue.
+    Smaller priorities come first, and smaller ids among equal ones, whatever their queue.
 
     Returns
     -------
     Claim or None
         None when nothing is due.
     """
+    heads = []
     for queue_id in queue_ids:
-        pid = connection.scalar(_NEXT_READY, {"queue_id": queue_id})
-        if pid is not None:
-            return _claim(connection, int(pid), [queue_id], State.READY, worker_id, lease_s)
-    return None
+        head = connection.execute(_MOST_URGENT, {"queue_id": queue_id}).one_or_none()
+        if head is not None:
+            heads.append((head.priority, head.id, head.queue_id))
+    if not heads:
+        return None
+    _, pid, queue_id = min(heads)
+    return _claim(connection, pid, [queue_id], State.READY, worker_id, lease_s, new_token())
 
 
 def claim_queued(
@@ -106,15 +111,37 @@ def claim_queued(
     queue_ids: Collection[int],
     worker_id: str,
     lease_s: float,
+    token: str | None = None,
 ) -> Claim | None:
     """Claim the process that a message hinted at.
+
+    Parameters
+    ----------
+    connection : Connection
+        In a writing transaction.
+    process_id : int
+    queue_ids : collection of int
+        Queues that the worker serves.
+    worker_id : str
+    lease_s : float
+        Length of the lease, seconds.
+    token : str, optional
+        From :func:`new_token`, drawn before the transaction by whoever repeats it: when the
+        answer to a COMMIT was lost, the same token finds the claim that did happen.
 
     Returns
     -------
     Claim or None
         None when the message is stale: the process is not queued (any more); drop it.
     """
-    return _claim(connection, process_id, queue_ids, State.QUEUED, worker_id, lease_s)
+    return _claim(
+        connection, process_id, queue_ids, State.QUEUED, worker_id, lease_s, token or new_token()
+    )
+
+
+def new_token() -> str:
+    """Draw the secret that only the owner of a claim knows."""
+    return str(uuid.uuid4())
 
 
 def _claim(
@@ -124,9 +151,9 @@ def _claim(
     from_state: State,
     worker_id: str,
     lease_s: float,
+    token: str,
 ) -> Claim | None:
-    token = str(uuid.uuid4())
-    changed = connection.execute(
+    connection.execute(
         _CLAIM,
         {
             "pid": pid,
@@ -136,9 +163,8 @@ def _claim(
             "worker": worker_id,
             "lease_us": int(lease_s * US_PER_S),
         },
-    ).rowcount
-    if changed != 1:
-        return None
+    )
+    # My token means mine, now or by an earlier try whose answer was lost.
     return read_claim(connection, pid, token)
 
 

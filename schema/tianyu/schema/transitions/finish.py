@@ -1,22 +1,23 @@
 """Ending an attempt: with its products, with a failure, or cancelled; always under its fence."""
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, insert, select, update
 
 from tianyu.schema.dialects import now_us
 from tianyu.schema.engine_tables import Attempt, Dependency, Process
 from tianyu.schema.errors import LostClaimError
 from tianyu.schema.states import ErrorKind, Outcome, State
+from tianyu.schema.transitions.batches import in_batches
 from tianyu.schema.transitions.claim import US_PER_S
-from tianyu.schema.transitions.publish import ID_BATCH
 
 MAX_BACKOFF_S = 3600.0
 BACKOFF_SPREAD = 0.1
-ERROR_TEXT_LIMIT = 60_000
-"""MySQL's TEXT holds 65 535 bytes."""
+ERROR_TEXT_BYTES = 60_000
+"""MySQL's TEXT holds 65 535 bytes, and refuses the whole row when given more."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,17 @@ _SUCCEED = (
     )
 )
 
-_STANDING = select(Process.attempt, Process.failures, Process.worker_id, Process.started_us).where(
-    *_FENCE
+# Locked, so that a wish to cancel cannot arrive between reading the row and leaving it.
+_STANDING = (
+    select(
+        Process.attempt,
+        Process.failures,
+        Process.worker_id,
+        Process.started_us,
+        Process.cancel_requested,
+    )
+    .where(*_FENCE)
+    .with_for_update()
 )
 
 _LEAVE = (
@@ -76,27 +86,34 @@ _LEAVE = (
 
 _CHILDREN = select(Dependency.child).where(Dependency.parent == bindparam("pid"))
 
-_process = Process.__table__
 # The state comes first: MySQL evaluates the assignments from left to right and would
 # otherwise compare the counter after it has been lowered.
 _RELEASE_CHILDREN = (
-    update(_process)  # type: ignore[arg-type]  # a Table
-    .where(_process.c.id.in_(bindparam("ids", expanding=True)))
+    update(Process)
+    .where(Process.id.in_(bindparam("ids", expanding=True)))
     .ordered_values(
         (
-            "state",
+            Process.state,
             case(
                 (
-                    (_process.c.state == State.WAITING.value)
-                    & (_process.c.pending == 1)
-                    & (_process.c.bad_parents == 0),
+                    and_(
+                        Process.state == State.WAITING.value,
+                        Process.pending == 1,
+                        Process.bad_parents == 0,
+                    ),
                     State.READY.value,
                 ),
-                else_=_process.c.state,
+                else_=Process.state,
             ),
         ),
-        ("pending", _process.c.pending - 1),
+        (Process.pending, Process.pending - 1),
     )
+)
+
+_SUCCEEDED_BY = select(Process.id).where(
+    Process.id == bindparam("pid"),
+    Process.state == State.SUCCEEDED.value,
+    Process.claim_token == bindparam("token"),
 )
 
 
@@ -117,10 +134,11 @@ def succeed(connection: Connection, process_id: int, token: str, usage: Usage) -
     if connection.execute(_SUCCEED, {"pid": process_id, "token": token}).rowcount != 1:
         raise LostClaimError(f"the claim on process {process_id} was lost before it succeeded")
     _log(connection, process_id, token, standing, Outcome.SUCCEEDED, usage)
-    children = sorted(connection.scalars(_CHILDREN, {"pid": process_id}))
-    # Sorted, so that two finishing parents lock their common children in one order.
-    for start in range(0, len(children), ID_BATCH):
-        connection.execute(_RELEASE_CHILDREN, {"ids": children[start : start + ID_BATCH]})
+    # Read after our row was locked: a child that is being published either waits for us and
+    # sees the success, or is committed and seen here.
+    children = list(connection.scalars(_CHILDREN, {"pid": process_id}))
+    for ids in in_batches(children):
+        connection.execute(_RELEASE_CHILDREN, {"ids": ids})
     return len(children)
 
 
@@ -129,12 +147,7 @@ def has_succeeded(connection: Connection, process_id: int, token: str) -> bool:
 
     After the answer to the COMMIT of :func:`succeed` was lost, this says whether it happened.
     """
-    query = select(Process.id).where(
-        Process.id == process_id,
-        Process.state == State.SUCCEEDED.value,
-        Process.claim_token == token,
-    )
-    return connection.scalar(query) is not None
+    return connection.scalar(_SUCCEEDED_BY, {"pid": process_id, "token": token}) is not None
 
 
 def fail(
@@ -148,6 +161,8 @@ def fail(
 ) -> State:
     """End an attempt with an error: back to ``ready`` after a pause, or failed for good.
 
+    Where a person asked to cancel it meanwhile, it is cancelled instead of tried again.
+
     Returns
     -------
     State
@@ -160,9 +175,11 @@ def fail(
     """
     standing = _standing(connection, process_id, token)
     failures = standing["failures"] + 1
-    again = failure.kind is not ErrorKind.PERMANENT and failures < budget
-    state = State.READY if again else State.FAILED
-    pause_s = backoff_s(failures) if again else 0.0
+    if failure.kind is ErrorKind.PERMANENT or failures >= budget:
+        state = State.FAILED
+    else:
+        state = _onward(standing)
+    pause_s = backoff_s(failures) if state is State.READY else 0.0
     _leave(connection, process_id, token, state, failure, more_failures=1, pause_s=pause_s)
     _log(connection, process_id, token, standing, Outcome.FAILED, usage, failure)
     return state
@@ -183,8 +200,13 @@ def cancel_running(connection: Connection, process_id: int, token: str, usage: U
 
 def release(
     connection: Connection, process_id: int, token: str, usage: Usage, *, pause_s: float = 0.0
-) -> None:
+) -> State:
     """Give a claim back unfinished; it costs no budget.
+
+    Returns
+    -------
+    State
+        Where the process went: ``ready``, or ``cancelled`` if a person asked for it meanwhile.
 
     Raises
     ------
@@ -192,14 +214,21 @@ def release(
         If the claim is no longer ours.
     """
     standing = _standing(connection, process_id, token)
-    _leave(connection, process_id, token, State.READY, None, pause_s=pause_s)
+    state = _onward(standing)
+    _leave(connection, process_id, token, state, None, pause_s=pause_s)
     _log(connection, process_id, token, standing, Outcome.RELEASED, usage)
+    return state
 
 
 def backoff_s(failures: int) -> float:
     """Return the pause before the next try: 2^failures seconds up to an hour, ±10 %."""
     pause = min(2.0 ** min(failures, 30), MAX_BACKOFF_S)
     return pause * random.uniform(1 - BACKOFF_SPREAD, 1 + BACKOFF_SPREAD)  # noqa: S311 - jitter
+
+
+def _onward(standing: Mapping[str, Any]) -> State:
+    # The next claim would forget the wish to cancel.
+    return State.CANCELLED if standing["cancel_requested"] else State.READY
 
 
 def _standing(connection: Connection, process_id: int, token: str) -> dict[str, Any]:
@@ -227,7 +256,7 @@ def _leave(
         "pause_us": int(pause_s * US_PER_S),
         "is_end": state in {State.FAILED, State.CANCELLED},
         "kind": failure.kind.value if failure else None,
-        "text": failure.text[:ERROR_TEXT_LIMIT] if failure else None,
+        "text": _clipped(failure.text) if failure else None,
     }
     if connection.execute(_LEAVE, values).rowcount != 1:
         raise LostClaimError(f"the claim on process {process_id} was lost before it ended")
@@ -237,7 +266,7 @@ def _log(
     connection: Connection,
     process_id: int,
     token: str,
-    standing: dict[str, Any],
+    standing: Mapping[str, Any],
     outcome: Outcome,
     usage: Usage,
     failure: Failure | None = None,
@@ -251,10 +280,20 @@ def _log(
         "started_us": standing["started_us"],
         "finished_us": now_us(),
         "error_kind": failure.kind.value if failure else None,
-        "error_text": failure.text[:ERROR_TEXT_LIMIT] if failure else None,
+        "error_text": _clipped(failure.text) if failure else None,
         "cpu_s": usage.cpu_s,
         "peak_memory_bytes": usage.peak_memory_bytes,
         "bytes_read": usage.bytes_read,
         "bytes_written": usage.bytes_written,
     }
     connection.execute(insert(Attempt).values(**values))
+
+
+def _clipped(text: str) -> str:
+    """Return the text within the limit; of a long one the beginning and the end."""
+    # A traceback may quote bytes that are no characters; the database takes only characters.
+    content = text.encode("utf-8", "backslashreplace")
+    if len(content) > ERROR_TEXT_BYTES:
+        half = ERROR_TEXT_BYTES // 2 - 16
+        content = content[:half] + b"\n[\xe2\x80\xa6]\n" + content[-half:]
+    return content.decode("utf-8", "ignore")

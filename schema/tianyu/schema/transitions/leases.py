@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, case, insert, select, update
 
-from tianyu.schema.dialects import now_us, skip_locked
+from tianyu.schema.dialects import now_us
 from tianyu.schema.engine_tables import Attempt, Process
 from tianyu.schema.states import ErrorKind, Outcome, State
 
@@ -30,6 +30,8 @@ _EXPIRED = (
     )
     .where(Process.state == State.RUNNING.value, Process.lease_until < now_us())
     .order_by(Process.lease_until)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
 )
 
 _TAKE_BACK = (
@@ -45,7 +47,7 @@ _TAKE_BACK = (
         lease_losses=Process.lease_losses + 1,
         lease_until=None,
         claim_token=None,
-        finished_us=now_us(),
+        finished_us=case((bindparam("is_end"), now_us()), else_=None),
         error_kind=bindparam("kind"),
         error_text=bindparam("text"),
     )
@@ -66,18 +68,20 @@ def reap(connection: Connection, *, budget: int, limit: int = 100) -> list[Reape
         Lost leases after which a process fails.
     limit : int
         Most processes in one transaction.
+
+    Returns
+    -------
+    list of Reaped
+        Call again, each time in a transaction, until it is empty.
     """
-    query = _EXPIRED.limit(limit)
-    lock = skip_locked(connection.dialect)
-    if lock is not None:
-        query = query.with_for_update(**lock)
     reaped = []
-    for row in connection.execute(query).all():
+    for row in connection.execute(_EXPIRED, {"limit": limit}).all():
         state, text = _verdict(row.repeatable, row.cancel_requested, row.lease_losses + 1, budget)
         values = {
             "pid": row.id,
             "token": row.claim_token,
             "to_state": state.value,
+            "is_end": state is not State.READY,
             "kind": ErrorKind.LEASE_LOST.value,
             "text": text,
         }

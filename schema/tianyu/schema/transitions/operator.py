@@ -2,15 +2,50 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, case, select, update
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Connection, bindparam, case, select, update
 
 from tianyu.schema.dialects import now_us
 from tianyu.schema.engine_tables import Process
 from tianyu.schema.states import CANCELLABLE, RESCUABLE, State
-from tianyu.schema.transitions.publish import ID_BATCH
+from tianyu.schema.transitions.batches import in_batches
 
-_process = Process.__table__
+_BY_IDS = Process.id.in_(bindparam("ids", expanding=True))
+
+# Locked, so that none slips from queued to running, or from running back to ready, between
+# the two updates and is missed by both.
+_LOCK = select(Process.id, Process.state).where(_BY_IDS).order_by(Process.id).with_for_update()
+
+_CANCEL = (
+    update(Process)
+    .where(_BY_IDS)
+    .values(
+        state=State.CANCELLED.value,
+        finished_us=now_us(),
+        error_kind=None,
+        error_text="cancelled by hand",
+    )
+)
+
+_REQUEST = update(Process).where(_BY_IDS).values(cancel_requested=True)
+
+_RESCUE = (
+    update(Process)
+    .where(_BY_IDS, Process.state.in_(sorted(state.value for state in RESCUABLE)))
+    .values(
+        state=case(
+            (Process.bad_parents > 0, State.BLOCKED.value),
+            (Process.pending > 0, State.WAITING.value),
+            else_=State.READY.value,
+        ),
+        failures=0,
+        lease_losses=0,
+        not_before=0,
+        cancel_requested=False,
+        error_kind=None,
+        error_text=None,
+        finished_us=None,
+    )
+)
 
 
 def cancel(connection: Connection, process_ids: Collection[int]) -> tuple[int, int]:
@@ -22,19 +57,14 @@ def cancel(connection: Connection, process_ids: Collection[int]) -> tuple[int, i
         How many are cancelled, and how many running ones will be stopped by their worker.
     """
     stopped = asked = 0
-    for batch in _batches(process_ids):
-        stopped += connection.execute(
-            update(Process)
-            .where(Process.id.in_(batch), Process.state.in_([s.value for s in CANCELLABLE]))
-            .values(
-                state=State.CANCELLED.value, finished_us=now_us(), error_text="cancelled by hand"
-            )
-        ).rowcount
-        asked += connection.execute(
-            update(Process)
-            .where(Process.id.in_(batch), Process.state == State.RUNNING.value)
-            .values(cancel_requested=True)
-        ).rowcount
+    for ids in in_batches(process_ids):
+        states = {row.id: State(row.state) for row in connection.execute(_LOCK, {"ids": ids})}
+        idle = [pid for pid, state in states.items() if state in CANCELLABLE]
+        running = [pid for pid, state in states.items() if state is State.RUNNING]
+        if idle:
+            stopped += connection.execute(_CANCEL, {"ids": idle}).rowcount
+        if running:
+            asked += connection.execute(_REQUEST, {"ids": running}).rowcount
     return stopped, asked
 
 
@@ -48,24 +78,8 @@ def rescue(connection: Connection, process_ids: Collection[int]) -> int:
     int
         Number of processes that were revived.
     """
-    revived = 0
-    for batch in _batches(process_ids):
-        statement = (
-            update(_process)  # type: ignore[arg-type]  # a Table
-            .where(_process.c.id.in_(batch), _process.c.state.in_([s.value for s in RESCUABLE]))
-            .values(
-                state=_resting_state(),
-                failures=0,
-                lease_losses=0,
-                not_before=0,
-                cancel_requested=False,
-                error_kind=None,
-                error_text=None,
-                finished_us=None,
-            )
-        )
-        revived += connection.execute(statement).rowcount
-    return revived
+    batches = in_batches(process_ids)
+    return sum(connection.execute(_RESCUE, {"ids": ids}).rowcount for ids in batches)
 
 
 def processes_of_run(
@@ -76,16 +90,3 @@ def processes_of_run(
     if states is not None:
         query = query.where(Process.state.in_([s.value for s in states]))
     return list(connection.scalars(query))
-
-
-def _resting_state() -> ColumnElement[str]:
-    return case(
-        (_process.c.bad_parents > 0, State.BLOCKED.value),
-        (_process.c.pending > 0, State.WAITING.value),
-        else_=State.READY.value,
-    )
-
-
-def _batches(process_ids: Collection[int]) -> list[list[int]]:
-    ids = sorted(process_ids)
-    return [ids[start : start + ID_BATCH] for start in range(0, len(ids), ID_BATCH)]

@@ -1,0 +1,194 @@
+"""Relative photometry of a whole run: one choice of references, every aperture compared with it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from tianyu.pipelines.cube import FluxCube
+from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
+from tianyu.pipelines.science.bins import Groups, group_sources
+from tianyu.pipelines.science.candidates import (
+    ENSEMBLE_RULES,
+    CandidateRules,
+    Candidates,
+    select_candidates,
+)
+from tianyu.pipelines.science.ensemble import weighted_ensemble
+from tianyu.pipelines.science.groups import ReferenceStars, choose_references
+from tianyu.pipelines.science.members import choose_ensemble
+from tianyu.pipelines.science.relative import RelativeFlux, compare_with_groups
+
+FEWEST_CANDIDATES = 3
+"""A reference is compared with the others: with two, each would only mirror the other."""
+
+LENIENT_RULES = CandidateRules(max_missing_fraction=0.5, isolation_quantile=0.0, allow_blended=True)
+"""For fields with hardly a star: any unsaturated star is better than no comparison."""
+
+
+class Method(StrEnum):
+    """How stars are compared."""
+
+    GROUPS = "groups"
+    """Pruned groups of similar place and brightness, as published."""
+    ENSEMBLE = "ensemble"
+    """All candidates, weighted by their noise, with a zero-point surface."""
+
+
+@dataclass(frozen=True)
+class GroupRecord:
+    """One reference group as it is stored."""
+
+    position_bin: int
+    flux_bin: int
+    members: IntArray
+    references: IntArray
+    weights: FloatArray
+    is_borrowed: BoolArray
+    snr: float
+    note: str | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Light curves of every aperture, and who was compared with whom.
+
+    Attributes
+    ----------
+    curves : list of RelativeFlux
+        One per aperture.
+    candidates : Candidates
+    groups : list of GroupRecord
+        Indices in them count the sources of the cube.
+    group_of : ndarray of int, shape (n_source,)
+    """
+
+    curves: list[RelativeFlux]
+    candidates: Candidates
+    groups: list[GroupRecord]
+    group_of: IntArray
+
+
+def choose_candidates(
+    cube: FluxCube, aperture: int, method: Method, is_variable: BoolArray | None = None
+) -> tuple[Candidates, str | None]:
+    """Choose reference candidates in one aperture; lenient where the field is poor.
+
+    Returns
+    -------
+    (Candidates, str or None)
+        And what had to be loosened, in words.
+    """
+    strict = CandidateRules() if method is Method.GROUPS else ENSEMBLE_RULES
+    candidates = _candidates(cube, aperture, strict, is_variable)
+    if np.count_nonzero(candidates.is_candidate) >= FEWEST_CANDIDATES:
+        return candidates, None
+    found = int(np.count_nonzero(candidates.is_candidate))
+    candidates = _candidates(cube, aperture, LENIENT_RULES, is_variable)
+    return candidates, (
+        f"only {found} stars met the rules for references; blended and often missing ones "
+        f"were admitted, which gives {int(np.count_nonzero(candidates.is_candidate))}"
+    )
+
+
+def compare(cube: FluxCube, aperture: int, candidates: Candidates, method: Method) -> Comparison:
+    """Compare every source in every aperture with its references.
+
+    Parameters
+    ----------
+    cube : FluxCube
+    aperture : int
+        In which the references are chosen.
+    candidates : Candidates
+        At least :data:`FEWEST_CANDIDATES`.
+    method : Method
+    """
+    if method is Method.GROUPS:
+        return _compare_groups(cube, candidates)
+    return _compare_ensemble(cube, aperture, candidates)
+
+
+def _candidates(
+    cube: FluxCube, aperture: int, rules: CandidateRules, is_variable: BoolArray | None
+) -> Candidates:
+    return select_candidates(
+        cube.flux[aperture],
+        cube.flags[aperture],
+        cube.good,
+        cube.transparency,
+        cube.x,
+        cube.y,
+        is_variable=is_variable,
+        rules=rules,
+    )
+
+
+def _compare_groups(cube: FluxCube, candidates: Candidates) -> Comparison:
+    groups = group_sources(cube.x, cube.y, candidates.mean_flux, candidates.is_candidate)
+    references = choose_references(
+        candidates.flux, cube.good, candidates.is_candidate, groups, source_id=cube.source_id
+    )
+    curves = [
+        compare_with_groups(
+            flux, error, flags, cube.good, references, transparency=cube.transparency
+        )
+        for flux, error, flags in zip(cube.flux, cube.flux_error, cube.flags, strict=True)
+    ]
+    records = [_group_record(groups, references, number) for number in range(groups.n_group)]
+    return Comparison(curves, candidates, records, groups.index)
+
+
+def _group_record(groups: Groups, references: ReferenceStars, number: int) -> GroupRecord:
+    members = np.flatnonzero(groups.index == number)
+    serving = np.flatnonzero(references.serves[number])
+    place = (groups.row == groups.row[number]) & (groups.column == groups.column[number])
+    brightness = groups.brightness[place]
+    return GroupRecord(
+        position_bin=int(groups.row[number]) * groups.n_side + int(groups.column[number]),
+        flux_bin=int(np.count_nonzero(brightness < groups.brightness[number])),
+        members=members,
+        references=serving,
+        weights=np.ones(len(serving)),
+        is_borrowed=groups.index[serving] != number,
+        snr=float(references.snr[number]),
+        note="borrows from its neighbours" if references.has_borrowed[number] else None,
+    )
+
+
+def _compare_ensemble(cube: FluxCube, aperture: int, candidates: Candidates) -> Comparison:
+    arrays = zip(cube.flux, cube.flux_error, cube.flags, strict=True)
+    curves = [
+        weighted_ensemble(
+            flux,
+            error,
+            flags,
+            cube.good,
+            cube.x,
+            cube.y,
+            candidates.is_candidate,
+            transparency=cube.transparency,
+        )
+        for flux, error, flags in arrays
+    ]
+    ensemble = choose_ensemble(
+        cube.flux[aperture],
+        cube.flux_error[aperture],
+        cube.flags[aperture],
+        cube.good,
+        cube.x,
+        cube.y,
+        candidates.is_candidate,
+        transparency=cube.transparency,
+    )
+    serving = np.flatnonzero(ensemble.weight > 0)
+    record = GroupRecord(
+        position_bin=0,
+        flux_bin=0,
+        members=np.arange(len(cube.source_id)),
+        references=serving,
+        weights=ensemble.weight[serving],
+        is_borrowed=np.zeros(len(serving), dtype=bool),
+        snr=float("nan"),
+        note=f"zero-point surface of order {ensemble.order}",
+    )
+    return Comparison(curves, candidates, [record], np.zeros(len(cube.source_id), dtype=np.int64))

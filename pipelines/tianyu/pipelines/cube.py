@@ -1,0 +1,123 @@
+"""All fluxes of a run as arrays: source × frame per aperture."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.errors import MissingInputError
+from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
+from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
+from tianyu.schema.tables import Flux, Reduction, SourcePosition
+
+
+@dataclass(frozen=True)
+class FluxCube:
+    """Everything that relative photometry needs of a run.
+
+    Attributes
+    ----------
+    flux, flux_error : ndarray, shape (n_aperture, n_source, n_frame)
+        NaN where not measured; frames in the order of time.
+    flags : ndarray of uint16, same shape
+    good : ndarray of bool, shape (n_frame,)
+    transparency : ndarray, shape (n_frame,)
+    jd_utc_mid : ndarray, shape (n_frame,)
+    x, y : ndarray, shape (n_source,)
+        Reference pixels.
+    source_id : ndarray of int, shape (n_source,)
+    image_id : ndarray of int, shape (n_frame,)
+    radius_pix : ndarray, shape (n_aperture,)
+    """
+
+    flux: FloatArray
+    flux_error: FloatArray
+    flags: NDArray[np.uint16]
+    good: BoolArray
+    transparency: FloatArray
+    jd_utc_mid: FloatArray
+    x: FloatArray
+    y: FloatArray
+    source_id: IntArray
+    image_id: IntArray
+    radius_pix: FloatArray
+
+
+def load_cube(context: StepContext) -> FluxCube:
+    """Read all fluxes of the run.
+
+    Raises
+    ------
+    MissingInputError
+        If the run has none.
+    """
+    frames = [frame for frame in load_frame_rows(context) if frame.transform is not None]
+    fluxes = (
+        select(
+            Flux.source_id,
+            Flux.image_id,
+            Flux.aperture,
+            Flux.flux,
+            Flux.flux_error,
+            Flux.flags,
+            Flux.radius_pix,
+        )
+        .where(Flux.run_id == context.run_id)
+        .order_by(Flux.source_id, Flux.image_id, Flux.aperture)
+    )
+    with context.database.read() as connection:
+        rows = connection.execute(fluxes).fetchall()
+        positions = {
+            row.source_id: (row.x, row.y)
+            for row in connection.execute(
+                select(SourcePosition.source_id, SourcePosition.x, SourcePosition.y)
+                .join(Reduction, Reduction.template_image_id == SourcePosition.template_image_id)
+                .where(Reduction.run_id == context.run_id)
+            )
+        }
+    if not rows:
+        raise MissingInputError(f"run {context.run_id} has no fluxes to compare")
+    # One conversion of all rows: None becomes NaN on the way to float.
+    table = np.array([tuple(row) for row in rows], dtype=np.float64)
+    return _fold(table, frames, positions)
+
+
+def _fold(
+    table: FloatArray, frames: list[FrameRow], positions: dict[int, tuple[float, float]]
+) -> FluxCube:
+    """Turn rows into a cube; frames in the order of time."""
+    source_id, source = np.unique(table[:, 0].astype(np.int64), return_inverse=True)
+    aperture = table[:, 2].astype(np.int64)
+    measured = set(np.unique(table[:, 1].astype(np.int64)).tolist())
+    kept = [frame for frame in frames if frame.image_id in measured]
+    image_id = np.array([frame.image_id for frame in kept])
+    by_id = np.argsort(image_id)
+    frame = by_id[np.searchsorted(image_id[by_id], table[:, 1].astype(np.int64))]
+    shape = (int(aperture.max()) + 1, len(source_id), len(kept))
+    flux, flux_error = np.full(shape, np.nan), np.full(shape, np.nan)
+    flags = np.zeros(shape, np.uint16)
+    radius = np.full(shape[0], np.nan)
+    place = (aperture, source, frame)
+    flux[place], flux_error[place] = table[:, 3], table[:, 4]
+    flags[place] = table[:, 5].astype(np.uint16)
+    radius[aperture] = table[:, 6]
+    xy = np.array([positions[int(s)] for s in source_id])
+    return FluxCube(
+        flux=flux,
+        flux_error=flux_error,
+        flags=flags,
+        good=np.array([f.is_good for f in kept]),
+        transparency=np.array([_number(f.transparency) for f in kept]),
+        jd_utc_mid=np.array([_number(f.jd_utc_mid) for f in kept]),
+        x=xy[:, 0],
+        y=xy[:, 1],
+        source_id=source_id,
+        image_id=image_id,
+        radius_pix=radius,
+    )
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,176 @@
+"""Writing images so that a file is either whole or not there."""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from astropy.io import fits
+
+from tianyu.pipelines.fits.hdus import BLOCK_BYTES
+from tianyu.pipelines.science.arrays import AnyArray
+
+_BITPIX = {
+    "u1": 8, "i2": 16, "u2": 16, "i4": 32, "u4": 32, "i8": 64, "f4": -32, "f8": -64,
+}  # fmt: skip
+_ZERO = {"u2": 2**15, "u4": 2**31}
+
+# Written from the arrays; a caller's copy of a raw header would contradict them.
+_STRUCTURAL = frozenset({
+    "SIMPLE", "XTENSION", "BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "EXTEND", "PCOUNT", "GCOUNT",
+    "BZERO", "BSCALE", "BLANK", "EXTNAME", "END", "CHECKSUM", "DATASUM",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A file that is on the disk, whole."""
+
+    size_bytes: int
+    sha256: str
+    """Of the whole file, in hexadecimal."""
+
+
+def write_image_fits(
+    path: str | PathLike[str],
+    arrays: Sequence[tuple[str, AnyArray]],
+    header: Mapping[str, object],
+) -> WrittenFile:
+    """Write images to one file, atomically.
+
+    The bytes go to a temporary name in the same folder, are forced to the disk, and get the
+    final name in one step: a reader, or a crash, never meets half a file, and two processes
+    that write the same product leave one of them.
+
+    Parameters
+    ----------
+    path : path-like
+        Final name; its folder must exist. An existing file is replaced.
+    arrays : sequence of (name, array)
+        Two-dimensional images, the first as the primary one; the names become ``EXTNAME``.
+        Boolean, 8-bit, 16-, 32- and 64-bit integers, float32 and float64; not copied whole.
+    header : mapping of str to object
+        Cards of the primary header: text, numbers, logicals, or ``(value, comment)``; keywords
+        over eight letters are written as ``HIERARCH``. Structure is written from the arrays.
+
+    Returns
+    -------
+    WrittenFile
+        Size and checksum of what was written.
+
+    Raises
+    ------
+    ValueError
+        If there is no array, one is not two-dimensional or of another type, or FITS cannot
+        hold a card.
+    OSError
+        If the disk does not take it; nothing is left behind then.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     images = [("MEAN", np.zeros((10, 20), np.float32))]
+    ...     written = write_image_fits(Path(folder, "master.fits"), images, {"NFRAMES": 7})
+    >>> written.size_bytes  # one block of header, one of data
+    5760
+    """
+    if not arrays:
+        raise ValueError(f"{path}: no array to write; a FITS image needs at least one")
+    units = [
+        (_header_bytes(name, array, header if index == 0 else None), array)
+        for index, (name, array) in enumerate(arrays)
+    ]
+    target = Path(path)
+    # Short, since the final name may already be as long as the file system takes.
+    temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            written = _write_units(file, units)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    _sync_folder(target.parent)
+    return written
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the new name itself to the disk; Windows has no such call and needs none."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_units(file: IO[bytes], units: list[tuple[bytes, AnyArray]]) -> WrittenFile:
+    digest, size = hashlib.sha256(), 0
+    for header, array in units:
+        content = _stored(array).data.cast("B")
+        padding = bytes(-len(content) % BLOCK_BYTES)
+        for part in (header, content, padding):
+            file.write(part)
+            digest.update(part)
+            size += len(part)
+    return WrittenFile(size, digest.hexdigest())
+
+
+def _type_code(array: AnyArray) -> str:
+    code = f"{array.dtype.kind}{array.dtype.itemsize}"
+    return "u1" if code == "b1" else code
+
+
+def _stored(array: AnyArray) -> AnyArray:
+    """Return big-endian pixels as FITS stores them, with the first bit of unsigned ones turned."""
+    code = _type_code(array)
+    if code in _ZERO:
+        array = array ^ array.dtype.type(_ZERO[code])
+    return np.ascontiguousarray(array, dtype=f">{code}")
+
+
+def _header_bytes(name: str, array: AnyArray, cards: Mapping[str, object] | None) -> bytes:
+    code = _type_code(array)
+    if array.ndim != 2 or array.size == 0 or code not in _BITPIX:
+        raise ValueError(
+            f"array {name!r} of shape {array.shape} and type {array.dtype} cannot be written; "
+            "two-dimensional integers, booleans, float32 and float64 can"
+        )
+    header = fits.Header()
+    if cards is None:
+        header["XTENSION"] = ("IMAGE", "image extension")
+    else:
+        header["SIMPLE"] = (True, "conforms to the FITS standard")
+    header["BITPIX"] = _BITPIX[code]
+    header["NAXIS"] = 2
+    header["NAXIS1"], header["NAXIS2"] = array.shape[1], array.shape[0]
+    if cards is None:
+        header["PCOUNT"], header["GCOUNT"] = 0, 1
+    else:
+        header["EXTEND"] = True
+    if code in _ZERO:
+        header["BSCALE"], header["BZERO"] = 1, _ZERO[code]
+    header["EXTNAME"] = name
+    for keyword, value in (cards or {}).items():
+        if keyword.upper() not in _STRUCTURAL:
+            _add_card(header, keyword, value)
+    return str(header.tostring()).encode("ascii")
+
+
+def _add_card(header: fits.Header, keyword: str, value: object) -> None:
+    key = keyword.upper() if len(keyword) <= 8 else f"HIERARCH {keyword.upper()}"
+    try:
+        header[key] = value
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"card {keyword} = {value!r} cannot be written: {error}") from error

@@ -1,0 +1,150 @@
+"""Raw frames and products as a step sees them: rows of the database with a file beside them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.errors import MissingInputError, UnusableDataError
+from tianyu.pipelines.fits.pixels import read_pixels
+from tianyu.pipelines.science.arrays import AnyArray
+from tianyu.schema.tables import Image, ImageCopy, Reduction
+
+
+@dataclass(frozen=True)
+class FrameFile:
+    """An image with its copy at this site."""
+
+    image_id: int
+    kind: str
+    name: str
+    path: Path
+    size_bytes: int
+    width: int
+    height: int
+    exposure_s: float | None
+    utc_start: datetime | None
+    utc_mid: datetime | None
+    header: Mapping[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape ``(ny, nx)`` of the pixels."""
+        return self.height, self.width
+
+
+def raw_frames(context: StepContext, image_ids: Sequence[int]) -> list[FrameFile]:
+    """Return frames in the order of their exposures, ties by id.
+
+    Raises
+    ------
+    MissingInputError
+        If an image is unknown or has no copy at this site.
+    """
+    with context.database.read() as connection:
+        rows = {
+            row.id: row
+            for start in range(0, len(image_ids), 500)
+            for row in connection.execute(
+                _images_at(context.site_id).where(Image.id.in_(image_ids[start : start + 500]))
+            )
+        }
+    missing = [image_id for image_id in image_ids if image_id not in rows]
+    if missing:
+        raise MissingInputError(
+            f"image {missing[0]} has no copy at this site; register it here or transfer it"
+        )
+    frames = [_frame(context, rows[image_id]) for image_id in image_ids]
+    return sorted(frames, key=lambda f: (f.utc_start or datetime.min, f.image_id))
+
+
+def product_of(context: StepContext, birth: int, kind: str) -> FrameFile:
+    """Return the product of one kind that a process made.
+
+    Raises
+    ------
+    MissingInputError
+        If that process made none of this kind here.
+    """
+    query = _images_at(context.site_id).where(Image.birth == birth, Image.kind == kind)
+    with context.database.read() as connection:
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        raise MissingInputError(
+            f"process {birth} has left no {kind} at this site; rescue it or publish a new run"
+        )
+    return _frame(context, row)
+
+
+def read_frame(context: StepContext, frame: FrameFile, extension: str | None = None) -> AnyArray:
+    """Read the pixels of a frame and count the bytes.
+
+    Raises
+    ------
+    MissingInputError
+        If the file is gone.
+    UnusableDataError
+        If it cannot be read, or its size is not the one that was registered.
+    """
+    if not frame.path.is_file():
+        raise MissingInputError(
+            f"the file of {frame.name} is gone from {frame.path}; put it back and retry"
+        )
+    pixels = read_pixels(frame.path, extension=extension)
+    context.traffic.read += pixels.nbytes if extension else frame.path.stat().st_size
+    if pixels.shape != frame.shape:
+        raise UnusableDataError(
+            f"{frame.name} holds {pixels.shape[1]}×{pixels.shape[0]} pixels, but "
+            f"{frame.width}×{frame.height} were registered; it has changed since"
+        )
+    return pixels
+
+
+def observation_of(connection: Connection, run_id: int) -> int:
+    """Return the observation that a run reduces.
+
+    Raises
+    ------
+    MissingInputError
+        If the run reduces none.
+    """
+    found = connection.scalar(select(Reduction.observation_id).where(Reduction.run_id == run_id))
+    if found is None:
+        raise MissingInputError(f"run {run_id} reduces no observation")
+    return int(found)
+
+
+def _images_at(site_id: int) -> Select[Any]:
+    return select(
+        Image.id,
+        Image.kind,
+        Image.name,
+        Image.width,
+        Image.height,
+        Image.exposure_s,
+        Image.utc_start,
+        Image.utc_mid,
+        Image.header,
+        ImageCopy.path,
+        ImageCopy.size_bytes,
+    ).join(ImageCopy, (ImageCopy.image_id == Image.id) & (ImageCopy.site_id == site_id))
+
+
+def _frame(context: StepContext, row: Row[Any]) -> FrameFile:
+    return FrameFile(
+        image_id=row.id,
+        kind=row.kind,
+        name=row.name,
+        path=context.file_of(row.path),
+        size_bytes=row.size_bytes,
+        width=row.width,
+        height=row.height,
+        exposure_s=row.exposure_s,
+        utc_start=row.utc_start,
+        utc_mid=row.utc_mid,
+        header=row.header,
+    )

@@ -1,0 +1,59 @@
+"""From a raw frame to a calibrated, sky-subtracted one: what every pass begins with."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tianyu.pipelines.science.arrays import AnyArray, FloatImage, MaskImage
+from tianyu.pipelines.science.calibrate import Calibrator
+from tianyu.pipelines.science.masks import MaskBit
+from tianyu.pipelines.science.sky import SkyModel, measure_sky
+from tianyu.pipelines.science.stars import StarList, find_stars
+
+
+@dataclass(frozen=True)
+class MeasuredFrame:
+    """A calibrated frame without its sky.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+        Sky-subtracted, ADU.
+    mask : ndarray of uint8, shape (ny, nx)
+        Bits of MaskBit.
+    sky : SkyModel
+        The sky that was subtracted.
+    """
+
+    pixels: FloatImage
+    mask: MaskImage
+    sky: SkyModel
+
+    @property
+    def stack_mask(self) -> MaskImage:
+        """The mask for stacking: saturated cores stay, or the template had holes in stars."""
+        return self.mask & np.uint8(0xFF ^ MaskBit.SATURATED)
+
+
+def measure_frame(raw: AnyArray, calibrator: Calibrator, *, sky_box_pix: int) -> MeasuredFrame:
+    """Calibrate a frame and take its sky off: Ŝ = (S−B)/F − Sky((S−B)/F).
+
+    Raises
+    ------
+    UnusableDataError
+        If the frame does not fit the calibration, or has no sky to speak of.
+    """
+    calibrated = calibrator.apply(raw)
+    sky = measure_sky(calibrated.pixels, calibrated.mask, box_pix=sky_box_pix)
+    return MeasuredFrame(calibrated.pixels - sky.image(), calibrated.mask, sky)
+
+
+def remeasure_frame(raw: AnyArray, calibrator: Calibrator, sky: SkyModel) -> MeasuredFrame:
+    """Calibrate a frame and take off the sky that an earlier pass found: the same pixels."""
+    calibrated = calibrator.apply(raw)
+    return MeasuredFrame(calibrated.pixels - sky.image(), calibrated.mask, sky)
+
+
+def stars_of(frame: MeasuredFrame) -> StarList:
+    """Find the stars of a measured frame."""
+    return find_stars(frame.pixels, frame.mask, frame.sky.rms)

@@ -1,0 +1,62 @@
+"""Saving an image product: its file at once and atomically, its row with the success."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.fits.write import write_image_fits
+from tianyu.pipelines.products import NewImage, Products
+from tianyu.pipelines.science.arrays import AnyArray
+
+
+def save_image(
+    context: StepContext,
+    products: Products,
+    kind: str,
+    arrays: Sequence[tuple[str, AnyArray]],
+    *,
+    header: Mapping[str, Any],
+    exposure_s: float | None = None,
+    utc_mid: datetime | None = None,
+) -> NewImage:
+    """Write a FITS file of one product and add its row.
+
+    Parameters
+    ----------
+    context : StepContext
+    products : Products
+        Gets the row.
+    kind : str
+        Kind of the image; the file is named after it.
+    arrays : sequence of (name, array)
+        Images of one shape; the names become extension names.
+    header : mapping
+        How it was made; stored in the row, and its plain values in the file.
+    exposure_s : float, optional
+        Exposure time that the product stands for, seconds.
+    utc_mid : datetime, optional
+        Mean time of its frames.
+    """
+    file = context.product_file(f"{kind}.fits")
+    cards = {name[:60].upper(): v for name, v in header.items() if isinstance(v, str | int | float)}
+    written = write_image_fits(file.absolute, arrays, cards)
+    context.traffic.written += written.size_bytes
+    height, width = arrays[0][1].shape
+    return products.image(
+        NewImage(
+            kind=kind,
+            name=file.absolute.name,
+            path=file.relative,
+            size_bytes=written.size_bytes,
+            checksum=written.sha256,
+            width=width,
+            height=height,
+            run_id=context.run_id,
+            birth=context.process_id,
+            site_id=context.site_id,
+            exposure_s=exposure_s,
+            utc_mid=utc_mid,
+            header=header,
+        )
+    )

@@ -1,0 +1,108 @@
+"""Zero point of each frame as a polynomial over the field, fitted to the ensemble.
+
+For frame t, with basis a_j of star j (1; 1, x, y; …) and weight w_j, the coefficients are
+``M⁻¹ Σ w_j a_j f_j`` with ``M = Σ w_j a_j a_jᵀ``. The surface that the *other* stars make at
+star j needs no second fit: with leverage ``h = w_j a_jᵀ M⁻¹ a_j`` it is
+``(ŷ_j − h f_j) / (1 − h)``. A constant basis gives the weighted mean.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tianyu.pipelines.science.arrays import BoolArray, FloatArray
+
+MAX_LEVERAGE = 0.999
+"""Beyond, a star is the surface at its own place, and nothing is left to compare it with."""
+
+RIDGE = 1e-9
+"""Relative to the trace; keeps frames solvable in which the members lie on a line."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Zero point at each star without the star itself; shapes (n_source, n_frame)."""
+
+    value: FloatArray
+    """NaN where no other member is measured."""
+    variance: FloatArray
+    """Propagated from the members' errors."""
+
+
+def field_basis(x: FloatArray, y: FloatArray, order: int) -> FloatArray:
+    """Polynomials of position up to a total order, shape (n_source, n_term).
+
+    Positions are centred and scaled to about ±1, so that the terms are comparable.
+
+    Examples
+    --------
+    >>> field_basis(np.array([0.0, 10.0]), np.array([0.0, 10.0]), 1)
+    array([[ 1., -1., -1.],
+           [ 1.,  1.,  1.]])
+    """
+    half = max(float(np.ptp(x)), float(np.ptp(y)), 1e-300) / 2.0
+    u = (x - 0.5 * (x.min() + x.max())) / half
+    v = (y - 0.5 * (y.min() + y.max())) / half
+    terms = [u ** (n - k) * v**k for n in range(order + 1) for k in range(n + 1)]
+    return np.column_stack(terms)
+
+
+def compare_with_surface(
+    f: FloatArray,
+    variance: FloatArray,
+    usable: BoolArray,
+    weight: FloatArray,
+    basis: FloatArray,
+) -> Comparison:
+    """Zero point at each star from all the others.
+
+    Parameters
+    ----------
+    f : ndarray, shape (n_source, n_frame)
+        Flux over the star's mean, finite.
+    variance : ndarray, shape (n_source, n_frame) or (n_source, 1)
+        Of f.
+    usable : ndarray of bool, shape (n_source, n_frame)
+    weight : ndarray, shape (n_source,)
+        Zero for a star that is not a member.
+    basis : ndarray, shape (n_source, n_term)
+
+    Returns
+    -------
+    Comparison
+    """
+    member = np.flatnonzero(weight > 0)
+    w, a, own_variance = weight[member, None] * usable[member], basis[member], variance[member]
+    inverse = _inverse(_moments(a, w))
+    coefficients = (inverse @ ((w * f[member]).T @ a)[:, :, None])[:, :, 0]
+    value = basis @ coefficients.T
+    spread = _quadratic(basis, inverse @ _moments(a, w**2 * own_variance) @ inverse)
+    leverage = w * _quadratic(a, inverse)
+    rest = np.where(leverage < MAX_LEVERAGE, 1.0 - leverage, np.nan)
+    value[member] = (value[member] - leverage * f[member]) / rest
+    # The star's own share of the variance leaves with it; rounding must not make it negative.
+    others = np.maximum(spread[member] - leverage**2 * own_variance, 0.0)
+    spread[member] = others / rest**2
+    there = (w > 0).any(axis=0) & (value > 0)
+    return Comparison(np.where(there, value, np.nan), np.where(there, spread, np.nan))
+
+
+def _moments(a: FloatArray, w: FloatArray) -> FloatArray:
+    """``Σ_j w_jt a_j a_jᵀ`` for every frame, shape (n_frame, n_term, n_term)."""
+    return np.asarray((w.T @ _outer(a)).reshape(w.shape[1], a.shape[1], a.shape[1]))
+
+
+def _quadratic(a: FloatArray, matrix: FloatArray) -> FloatArray:
+    """``a_jᵀ C_t a_j`` for every star and frame, shape (n_source, n_frame)."""
+    return np.asarray(_outer(a) @ matrix.reshape(matrix.shape[0], -1).T)
+
+
+def _outer(a: FloatArray) -> FloatArray:
+    return np.asarray((a[:, :, None] * a[:, None, :]).reshape(a.shape[0], -1))
+
+
+def _inverse(moments: FloatArray) -> FloatArray:
+    """Inverse of each frame's normal matrix; of a frame without members, of the ridge alone."""
+    trace = np.trace(moments, axis1=1, axis2=2)
+    ridge = RIDGE * np.where(trace > 0, trace, 1.0)
+    return np.asarray(np.linalg.inv(moments + ridge[:, None, None] * np.eye(moments.shape[1])))

@@ -1,0 +1,77 @@
+"""How one aligned frame goes into a stack, and how stacks are kept in files."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.frames import FrameFile, read_frame
+from tianyu.pipelines.measuring import MeasuredFrame
+from tianyu.pipelines.products import NewImage, Products
+from tianyu.pipelines.saving import save_image
+from tianyu.pipelines.science.align import Alignment
+from tianyu.pipelines.science.arrays import AnyArray
+from tianyu.pipelines.science.stack import Canvas, PartialStack
+from tianyu.pipelines.science.transform import AffineTransform
+
+MAX_CORNER_DEPARTURE_PIX = 0.5
+"""A frame turned by more than this at its corners would blur the stack: weight 0."""
+
+
+def is_stackable(alignment: Alignment) -> bool:
+    """Tell whether whole-pixel shifts bring a frame onto the canvas without blurring."""
+    height, width = alignment.shape
+    departure = alignment.upright.corner_departure(width, height)
+    return departure <= MAX_CORNER_DEPARTURE_PIX
+
+
+def alignment_of(transform: AffineTransform, shape: tuple[int, int]) -> Alignment:
+    """Rebuild, from a stored transform, what stacking needs of an alignment."""
+    nan = float("nan")
+    return Alignment(
+        transform=transform,
+        n_matched=0,
+        residual_rms_pix=nan,
+        transparency=nan,
+        flipped=transform.a < 0 and transform.d < 0,
+        shape=shape,
+    )
+
+
+def add_frame(
+    stack: PartialStack, frame: MeasuredFrame, alignment: Alignment, *, sign: int = 1
+) -> None:
+    """Add a frame to a stack, or subtract it (``sign`` −1), by its whole-pixel shift."""
+    dx, dy = alignment.whole_pixel_shift
+    change = stack.add if sign > 0 else stack.subtract
+    change(frame.pixels, frame.stack_mask, dx, dy, flipped=alignment.flipped)
+
+
+def save_stack(
+    context: StepContext,
+    products: Products,
+    kind: str,
+    stack: PartialStack,
+    header: Mapping[str, Any],
+    *,
+    exposure_s: float,
+) -> NewImage:
+    """Save a stack: exact sum and counts, and for a template the mean that people look at."""
+    arrays: list[tuple[str, AnyArray]] = [("SUM", stack.total), ("COUNT", stack.count)]
+    if kind == "template":
+        # SEP reads float32; the mean comes first, since viewers show the first image.
+        arrays.insert(0, ("MEAN", stack.mean()))
+    canvas = stack.canvas
+    cards = {**header, "canvas_x0": canvas.x0, "canvas_y0": canvas.y0, "n_frames": stack.n_frames}
+    return save_image(context, products, kind, arrays, header=cards, exposure_s=exposure_s)
+
+
+def load_stack(context: StepContext, file: FrameFile) -> PartialStack:
+    """Read a stack back."""
+    canvas = Canvas(
+        int(file.header["canvas_x0"]), int(file.header["canvas_y0"]), file.width, file.height
+    )
+    total = read_frame(context, file, extension="SUM")
+    count = read_frame(context, file, extension="COUNT")
+    return PartialStack(canvas, np.asarray(total), np.asarray(count), int(file.header["n_frames"]))

@@ -1,0 +1,193 @@
+"""Pass 1: calibrate and align a chunk of frames and stack those that look good."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from tianyu.pipelines.calibration import Calibration, load_calibrator
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.errors import PermanentError, UnusableDataError
+from tianyu.pipelines.frames import FrameFile, raw_frames, read_frame
+from tianyu.pipelines.measuring import MeasuredFrame, measure_frame, stars_of
+from tianyu.pipelines.products import Products
+from tianyu.pipelines.reference import Reference, load_reference
+from tianyu.pipelines.science.align import Alignment, align
+from tianyu.pipelines.science.stack import PartialStack
+from tianyu.pipelines.science.stars import StarList
+from tianyu.pipelines.science.times import FrameTimes, frame_times
+from tianyu.pipelines.stacking import add_frame, is_stackable, save_stack
+from tianyu.pipelines.step import StepParameters, step
+from tianyu.pipelines.steps.choose_reference import exposure_ratio
+from tianyu.pipelines.surroundings import FieldCentre, Place
+from tianyu.schema.tables import Frame, SkyMesh, Stack
+
+
+class CalibrateAlign(StepParameters):
+    """Parameters of pass 1 over one chunk."""
+
+    frames: tuple[int, ...] = Field(min_length=1, description="light frames of the chunk")
+    position: int = Field(0, ge=0, description="order of the chunk in the night")
+    calibration: Calibration = Calibration()
+    place: Place = Place()
+    field: FieldCentre = FieldCentre()
+    sky_box_pix: int = Field(64, ge=8)
+
+
+@dataclass
+class _Measured:
+    """What became of one frame."""
+
+    file: FrameFile
+    image: MeasuredFrame | None = None
+    stars: StarList | None = None
+    alignment: Alignment | None = None
+    is_stacked: bool = False
+    problem: str | None = None
+
+
+@step(
+    "calibrate_align",
+    parameters=CalibrateAlign,
+    reads=("light", "reference_frame"),
+    writes=("frame", "sky_mesh", "partial_stack"),
+)
+def calibrate_and_align(parameters: CalibrateAlign, context: StepContext) -> Products:
+    """Calibrate and align a chunk of frames; sum the good ones into a partial stack."""
+    files = raw_frames(context, parameters.frames)
+    reference = load_reference(context)
+    stack = PartialStack.empty(reference.canvas)
+    results = []
+    for done, file in enumerate(files):
+        context.progress(done, len(files))
+        result = _measure(context, parameters, file, reference)
+        if result.is_stacked and result.image and result.alignment:
+            add_frame(stack, result.image, result.alignment)
+        if result.image is not None:
+            # Only the mesh is kept: the pixels of a whole chunk would not fit.
+            result.image = MeasuredFrame(_NOTHING, _NO_MASK, result.image.sky)
+        results.append(result)
+    return _products(context, parameters, results, stack)
+
+
+_NOTHING = np.empty((0, 0), np.float32)
+_NO_MASK = np.empty((0, 0), np.uint8)
+
+
+def _measure(
+    context: StepContext, parameters: CalibrateAlign, file: FrameFile, reference: Reference
+) -> _Measured:
+    """Measure one frame; whatever is wrong with it is noted and the night goes on."""
+    result = _Measured(file)
+    try:
+        raw = read_frame(context, file)
+        if raw.shape != reference.frame.shape:
+            raise UnusableDataError(
+                f"{file.name} is {raw.shape[1]}×{raw.shape[0]} pixels, the reference frame "
+                f"{reference.frame.width}×{reference.frame.height}; register it separately"
+            )
+        calibrator = load_calibrator(
+            context,
+            parameters.calibration,
+            exposure_s=file.exposure_s,
+            saturation_adu=reference.saturation_adu,
+        )
+        result.image = measure_frame(raw, calibrator, sky_box_pix=parameters.sky_box_pix)
+        result.stars = stars_of(result.image)
+        ratio = exposure_ratio(file, reference.frame)
+        result.alignment = align(reference.stars, result.stars, raw.shape, exposure_ratio=ratio)
+        looks_good = reference.limits.is_good(
+            n_stars=float(result.stars.n_detected),
+            sky_rms=result.image.sky.rms,
+            transparency=result.alignment.transparency,
+        )
+        result.is_stacked = looks_good and is_stackable(result.alignment)
+    except PermanentError as error:
+        result.problem = str(error)
+    return result
+
+
+def _products(
+    context: StepContext,
+    parameters: CalibrateAlign,
+    results: list[_Measured],
+    stack: PartialStack,
+) -> Products:
+    products = Products()
+    times = frame_times(
+        [r.file.utc_start for r in results],
+        np.array([r.file.exposure_s or np.nan for r in results]),
+        latitude_deg=parameters.place.latitude_deg,
+        longitude_deg=parameters.place.longitude_deg,
+        altitude_m=parameters.place.altitude_m,
+        ra_deg=parameters.field.ra_deg,
+        dec_deg=parameters.field.dec_deg,
+    )
+    rows = [_frame_row(context, r, times, i) for i, r in enumerate(results)]
+    products.rows(Frame, {name: [row[name] for row in rows] for name in rows[0]})
+    meshes = [(r.file.image_id, r.image.sky.to_bytes()) for r in results if r.image is not None]
+    products.rows(
+        SkyMesh,
+        {
+            "run_id": [context.run_id] * len(meshes),
+            "image_id": [image_id for image_id, _ in meshes],
+            "mesh": [mesh for _, mesh in meshes],
+        },
+    )
+    stacked = [i for i, r in enumerate(results) if r.is_stacked]
+    exposure_s = sum(results[i].file.exposure_s or 0.0 for i in stacked)
+    header = {
+        "position": parameters.position,
+        "frames": [results[i].file.image_id for i in stacked],
+    }
+    image = save_stack(context, products, "partial_stack", stack, header, exposure_s=exposure_s)
+    mid = float(np.mean(times.jd_utc_mid[stacked])) if stacked else None
+    products.then(
+        lambda connection: Products.insert_row(
+            connection,
+            Stack,
+            image_id=image.known_id(),
+            run_id=context.run_id,
+            level=0,
+            position=parameters.position,
+            n_frames=len(stacked),
+            jd_utc_mid=mid,
+            exposure_s=exposure_s,
+        )
+    )
+    return products
+
+
+def _frame_row(
+    context: StepContext, result: _Measured, times: FrameTimes, i: int
+) -> dict[str, Any]:
+    stars, image, alignment = result.stars, result.image, result.alignment
+    transform = alignment.transform if alignment else None
+    mid = times.utc_mid[i]
+    return {
+        "run_id": context.run_id,
+        "image_id": result.file.image_id,
+        "aligned_by": context.process_id,
+        "is_aligned": alignment is not None,
+        "is_stacked": result.is_stacked,
+        "n_stars": stars.n_detected if stars else None,
+        "n_matched": alignment.n_matched if alignment else None,
+        "residual_pix": alignment.residual_rms_pix if alignment else None,
+        "fwhm_pix": stars.fwhm_pix_median if stars else None,
+        "elongation": stars.elongation_median if stars else None,
+        "sky_level": image.sky.level if image else None,
+        "sky_rms": image.sky.rms if image else None,
+        "transparency": alignment.transparency if alignment else None,
+        **{name: getattr(transform, name) if transform else None for name in _COEFFICIENTS},
+        "utc_mid": None if np.isnat(mid) else mid.astype("datetime64[us]").item(),
+        "jd_utc_mid": times.jd_utc_mid[i],
+        "bjd_tdb_mid": times.bjd_tdb_mid[i],
+        "dbjd_dxi": times.dbjd_dxi_day_per_deg[i],
+        "dbjd_deta": times.dbjd_deta_day_per_deg[i],
+        "airmass": times.airmass[i],
+        "problem": result.problem,
+    }
+
+
+_COEFFICIENTS = ("a", "b", "c", "d", "tx", "ty")

@@ -1,0 +1,121 @@
+"""Find the sources of the template, name the registered targets among them, fix the apertures."""
+
+import numpy as np
+from pydantic import Field
+from sqlalchemy import select
+
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.errors import UnusableDataError
+from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
+from tianyu.pipelines.frames import product_of, read_frame
+from tianyu.pipelines.products import Products
+from tianyu.pipelines.science.detection import detect_sources
+from tianyu.pipelines.science.wcs import LinearWcs
+from tianyu.pipelines.source_writing import write_sources
+from tianyu.pipelines.step import ProcessId, StepParameters, step
+from tianyu.pipelines.surroundings import FieldCentre
+from tianyu.pipelines.targets import TargetPosition, with_targets
+from tianyu.schema.tables import Aperture, Image
+
+RADII_FWHM = (0.6, 0.8, 1.0, 1.25, 1.6, 2.0)
+"""Aperture radii in units of the night's median FWHM; the best for a faint star is near 0.7,
+for a bright one in changing seeing beyond 1.5."""
+
+
+class DetectSources(StepParameters):
+    """Parameters of the detection."""
+
+    template: ProcessId = Field(description="process that made the template")
+    targets: tuple[TargetPosition, ...] = ()
+    field: FieldCentre = FieldCentre()
+    threshold_sigma: float = Field(5.0, gt=0)
+    min_coverage: float = Field(0.5, gt=0, le=1)
+    radii_fwhm: tuple[float, ...] = Field(RADII_FWHM, description="aperture radii / median FWHM")
+    radii_pix: tuple[float, ...] = Field((), description="further aperture radii, pixels")
+
+
+@step(
+    "detect_sources",
+    parameters=DetectSources,
+    reads=("template", "frame_verdict"),
+    writes=("source_position", "aperture"),
+)
+def detect(parameters: DetectSources, context: StepContext) -> Products:
+    """Detect sources on the template and keep the ids of those already known on this sky."""
+    file = product_of(context, parameters.template, "template")
+    mean = read_frame(context, file, extension="MEAN")
+    count = read_frame(context, file, extension="COUNT")
+    x0, y0 = int(file.header["canvas_x0"]), int(file.header["canvas_y0"])
+    found = detect_sources(
+        mean,
+        count,
+        threshold_sigma=parameters.threshold_sigma,
+        min_coverage=parameters.min_coverage,
+    )
+    frames = load_frame_rows(context)
+    fwhm_pix = _median_fwhm(frames)
+    sources = with_targets(
+        found,
+        parameters.targets,
+        origin=(x0, y0),
+        transforms={frame.image_id: frame.transform for frame in frames},
+        wcs=_template_wcs(context, frames),
+        fwhm_pix=fwhm_pix,
+    )
+    if not len(sources.x):
+        raise UnusableDataError(
+            f"no source above {parameters.threshold_sigma} sigma on the template "
+            f"{file.name}; lower threshold_sigma or give target positions"
+        )
+    products, template = Products(), file.image_id
+    _add_apertures(products, context, parameters, fwhm_pix)
+    products.then(
+        lambda connection: write_sources(
+            connection, context, parameters.field, parameters.targets, template, sources
+        )
+    )
+    return products
+
+
+def _median_fwhm(frames: list[FrameRow]) -> float:
+    widths = [f.fwhm_pix for f in frames if f.is_good and f.fwhm_pix is not None]
+    if not widths:
+        raise UnusableDataError("no good frame has a measured FWHM; no aperture can be chosen")
+    return float(np.median(widths))
+
+
+def _template_wcs(context: StepContext, frames: list[FrameRow]) -> LinearWcs | None:
+    """Carry the WCS of the first good frame that has one to the template's pixels."""
+    ids = [frame.image_id for frame in frames if frame.is_good]
+    with context.database.read() as connection:
+        headers = {
+            row.id: row.header
+            for start in range(0, len(ids), 500)
+            for row in connection.execute(
+                select(Image.id, Image.header).where(Image.id.in_(ids[start : start + 500]))
+            )
+        }
+    for frame in frames:
+        cards = headers.get(frame.image_id, {}).get("wcs_cards")
+        if cards and frame.transform is not None:
+            wcs = LinearWcs.from_header(cards)
+            if wcs is not None:
+                return wcs.transformed(frame.transform.inverse())
+    return None
+
+
+def _add_apertures(
+    products: Products, context: StepContext, parameters: DetectSources, fwhm_pix: float
+) -> None:
+    radii = [(factor * fwhm_pix, factor) for factor in parameters.radii_fwhm]
+    radii += [(radius, float("nan")) for radius in parameters.radii_pix]
+    radii.sort()
+    products.rows(
+        Aperture,
+        {
+            "run_id": [context.run_id] * len(radii),
+            "aperture": list(range(len(radii))),
+            "radius_pix": [radius for radius, _ in radii],
+            "fwhm_factor": [factor for _, factor in radii],
+        },
+    )

@@ -1,0 +1,56 @@
+"""Master dark: what the detector counts without light in one exposure time."""
+
+from pydantic import Field
+
+from tianyu.pipelines.calibration import Calibration
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.errors import UnusableDataError
+from tianyu.pipelines.frames import FrameFile, product_of, raw_frames, read_frame
+from tianyu.pipelines.products import Products
+from tianyu.pipelines.rows import row_readers
+from tianyu.pipelines.saving import save_image
+from tianyu.pipelines.science.masters import clipped_mean_frame
+from tianyu.pipelines.step import StepParameters, step
+
+CLIP_SIGMA = 5.0
+"""Cosmic rays hit a pixel in one dark of a set; noise reaches this once in a few million."""
+
+
+class MasterDark(StepParameters):
+    """Parameters of the master dark."""
+
+    frames: tuple[int, ...] = Field(min_length=1, description="images of kind dark, one exposure")
+    calibration: Calibration = Calibration()
+    clip_sigma: float = Field(CLIP_SIGMA, gt=0.0)
+
+
+@step("master_dark", parameters=MasterDark, reads=("dark",), writes=("master_dark",))
+def make_master_dark(parameters: MasterDark, context: StepContext) -> Products:
+    """Average dark frames of one exposure time, cosmic rays clipped, the bias subtracted."""
+    frames = raw_frames(context, parameters.frames)
+    exposure_s = _one_exposure(frames)
+    pixels = clipped_mean_frame(
+        row_readers(context, frames), frames[0].shape, n_sigma=parameters.clip_sigma
+    )
+    bias_birth = parameters.calibration.bias
+    if bias_birth is not None:
+        pixels = pixels - read_frame(context, product_of(context, bias_birth, "master_bias"))
+    products = Products()
+    header = {
+        "n_frames": len(frames),
+        "frames": [frame.image_id for frame in frames],
+        "bias_subtracted": bias_birth is not None,
+    }
+    arrays = [("DARK", pixels)]
+    save_image(context, products, "master_dark", arrays, header=header, exposure_s=exposure_s)
+    return products
+
+
+def _one_exposure(frames: list[FrameFile]) -> float:
+    exposures = sorted({frame.exposure_s for frame in frames if frame.exposure_s is not None})
+    if len(exposures) != 1:
+        raise UnusableDataError(
+            f"the darks are of {len(exposures)} exposure times {exposures}; register each "
+            "exposure time as an observation of its own"
+        )
+    return exposures[0]

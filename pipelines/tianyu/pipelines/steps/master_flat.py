@@ -1,0 +1,66 @@
+"""Master flat: the relative response of every pixel."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from tianyu.pipelines.calibration import Calibration, dark_scale
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.frames import product_of, raw_frames, read_frame
+from tianyu.pipelines.products import Products
+from tianyu.pipelines.rows import row_readers, strip_rows
+from tianyu.pipelines.saving import save_image
+from tianyu.pipelines.science.arrays import AnyArray
+from tianyu.pipelines.science.masters import (
+    FlatMethod,
+    choose_flat_method,
+    flat_levels,
+    master_flat,
+)
+from tianyu.pipelines.step import StepParameters, step
+
+
+class MasterFlat(StepParameters):
+    """Parameters of the master flat."""
+
+    frames: tuple[int, ...] = Field(min_length=1, description="images of kind flat, one filter")
+    calibration: Calibration = Calibration()
+    method: Literal["auto", "mode", "weighted_mean"] = Field(
+        "auto", description="auto: mode for twilight flats, weighted mean for dome flats"
+    )
+
+
+@step("master_flat", parameters=MasterFlat, reads=("flat",), writes=("master_flat",))
+def make_master_flat(parameters: MasterFlat, context: StepContext) -> Products:
+    """Combine flats into the relative response of every pixel."""
+    frames = raw_frames(context, parameters.frames)
+    readers, shape = row_readers(context, frames), frames[0].shape
+    masters: dict[str, AnyArray] = {}
+    if parameters.calibration.bias is not None:
+        bias = product_of(context, parameters.calibration.bias, "master_bias")
+        masters["bias"] = read_frame(context, bias)
+    if parameters.calibration.dark is not None:
+        dark = product_of(context, parameters.calibration.dark, "master_dark")
+        masters["dark"] = read_frame(context, dark)
+        scales = [dark_scale(dark, frame.exposure_s) for frame in frames]
+        masters["dark_scales"] = np.array(scales)
+    rows = strip_rows(frames)
+    levels = flat_levels(readers, shape, strip_rows=rows, **masters)
+    exposures = [frame.exposure_s for frame in frames]
+    known = np.array(exposures, dtype=float) if all(exposures) else None
+    method = (
+        choose_flat_method(levels, known)
+        if parameters.method == "auto"
+        else FlatMethod(parameters.method)
+    )
+    flat = master_flat(readers, shape, method=method, levels=levels, strip_rows=rows, **masters)
+    products = Products()
+    header = {
+        "n_frames": flat.n_frames,
+        "frames": [frame.image_id for frame in frames],
+        "method": flat.method.value,
+        "levels_adu": [round(float(level), 1) for level in flat.levels],
+    }
+    save_image(context, products, "master_flat", [("FLAT", flat.pixels)], header=header)
+    return products

@@ -1,0 +1,193 @@
+"""Relative photometry: every source against its reference stars, every aperture."""
+
+import numpy as np
+from pydantic import Field
+from sqlalchemy import Connection, insert, select, update
+
+from tianyu.pipelines.comparing import (
+    FEWEST_CANDIDATES,
+    Comparison,
+    Method,
+    choose_candidates,
+    compare,
+)
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.cube import FluxCube, load_cube
+from tianyu.pipelines.products import Products
+from tianyu.pipelines.science.arrays import AnyArray, BoolArray, IntArray
+from tianyu.pipelines.science.radius import choose_radius
+from tianyu.pipelines.science.scatter import measure_scatter
+from tianyu.pipelines.step import StepParameters, step
+from tianyu.schema.bulk import insert_columns, plain
+from tianyu.schema.tables import (
+    CrossMatch,
+    Observation,
+    Reduction,
+    ReferenceGroup,
+    ReferenceMember,
+    RelativeFlux,
+    SourcePhotometry,
+)
+
+
+class RelativePhotometry(StepParameters):
+    """Parameters of the comparison."""
+
+    method: Method = Field(Method.ENSEMBLE, description="groups (as published) or ensemble")
+
+
+@step(
+    "relative_photometry",
+    parameters=RelativePhotometry,
+    reads=("flux", "frame_verdict", "source_position"),
+    writes=("relative_flux", "source_photometry"),
+)
+def relative_photometry(parameters: RelativePhotometry, context: StepContext) -> Products:
+    """Divide every light curve by those of its reference stars."""
+    cube = load_cube(context)
+    # References are chosen where bright and faint stars are both measured well: near 1 FWHM.
+    aperture = len(cube.radius_pix) // 2
+    candidates, note = choose_candidates(
+        cube, aperture, parameters.method, _known_variables(context, cube.source_id)
+    )
+    products = Products()
+    n_candidates = int(np.count_nonzero(candidates.is_candidate))
+    if n_candidates < FEWEST_CANDIDATES:
+        note = (
+            f"{n_candidates} stars can serve as references, {FEWEST_CANDIDATES} are needed: "
+            "fluxes are stored, relative fluxes are not"
+        )
+    else:
+        comparison = compare(cube, aperture, candidates, parameters.method)
+        _add_relative_fluxes(products, context.run_id, cube, comparison)
+        _add_conclusions(products, context.run_id, cube, comparison, parameters.method)
+    products.then(lambda connection: _make_current(connection, context.run_id, note))
+    return products
+
+
+def _known_variables(context: StepContext, source_id: IntArray) -> BoolArray | None:
+    query = select(CrossMatch.source_id).where(
+        CrossMatch.neighbour == 1, CrossMatch.is_variable.is_(True)
+    )
+    with context.database.read() as connection:
+        variable = set(connection.scalars(query))
+    return np.isin(source_id, list(variable)) if variable else None
+
+
+def _add_relative_fluxes(
+    products: Products, run_id: int, cube: FluxCube, comparison: Comparison
+) -> None:
+    """Add the rows in the order of the table's key: source, image, aperture."""
+    flux = np.stack([curve.flux for curve in comparison.curves], axis=-1)
+    shape = flux.shape
+    # The key wants images by id; the cube holds them by time.
+    order = np.argsort(cube.image_id, kind="stable")
+
+    def folded(values: AnyArray) -> AnyArray:
+        return np.asarray(values[:, order]).reshape(-1)
+
+    def spread(values: AnyArray, axis: int) -> AnyArray:
+        lengths = [1, 1, 1]
+        lengths[axis] = len(values)
+        return np.broadcast_to(values.reshape(lengths), shape).reshape(-1)
+
+    finite = np.isfinite(folded(flux))
+    columns = {
+        "run_id": np.full(flux.size, run_id),
+        "source_id": spread(cube.source_id, 0),
+        "image_id": spread(cube.image_id[order], 1),
+        "aperture": spread(np.arange(shape[2]), 2),
+        "relative_flux": folded(flux),
+        "relative_flux_error": folded(np.stack([c.error for c in comparison.curves], axis=-1)),
+        "flags": folded(np.stack([c.flags for c in comparison.curves], axis=-1)),
+    }
+    products.rows(RelativeFlux, {name: values[finite] for name, values in columns.items()})
+
+
+def _add_conclusions(
+    products: Products, run_id: int, cube: FluxCube, comparison: Comparison, method: Method
+) -> None:
+    default = _default_apertures(cube, comparison)
+    source = np.arange(len(cube.source_id))
+    flux = np.stack([curve.flux for curve in comparison.curves])[default, source]
+    error = np.stack([curve.error for curve in comparison.curves])[default, source]
+    noise = measure_scatter(flux[:, cube.good], error[:, cube.good])
+    measured = cube.flux[default, source][:, cube.good]
+    n_measured = np.isfinite(measured).sum(axis=1)
+    mean = np.where(n_measured > 0, np.nansum(measured, axis=1) / np.maximum(n_measured, 1), np.nan)
+    columns = {
+        "run_id": np.full(len(source), run_id),
+        "source_id": cube.source_id,
+        "default_aperture": default,
+        "is_reference": comparison.curves[0].is_reference,
+        "n_epochs": np.isfinite(flux[:, cube.good]).sum(axis=1),
+        "mean_flux": mean,
+        "scatter": noise.mad,
+        "expected_scatter": noise.expected,
+        "von_neumann": noise.eta,
+    }
+    products.then(
+        lambda connection: _write_conclusions(connection, run_id, cube, comparison, method, columns)
+    )
+
+
+def _default_apertures(cube: FluxCube, comparison: Comparison) -> IntArray:
+    """Choose a radius per source from stars like it; references are stars without events."""
+    curves = np.stack([curve.flux for curve in comparison.curves])
+    return choose_radius(
+        curves,
+        comparison.candidates.mean_flux,
+        cube.good,
+        may_vote=comparison.candidates.is_candidate,
+    )
+
+
+def _write_conclusions(
+    connection: Connection,
+    run_id: int,
+    cube: FluxCube,
+    comparison: Comparison,
+    method: Method,
+    columns: dict[str, AnyArray],
+) -> None:
+    group_ids = []
+    for number, group in enumerate(comparison.groups):
+        values = {
+            "run_id": run_id,
+            "number": number,
+            "method": method.value,
+            "position_bin": group.position_bin,
+            "flux_bin": group.flux_bin,
+            "n_members": len(group.members),
+            "n_references": len(group.references),
+            "snr": plain(group.snr),
+            "note": group.note,
+        }
+        key = connection.execute(insert(ReferenceGroup).values(**values)).inserted_primary_key
+        group_id = int(key[0]) if key is not None else 0
+        group_ids.append(group_id)
+        members = {
+            "group_id": np.full(len(group.references), group_id),
+            "source_id": cube.source_id[group.references],
+            "weight": group.weights,
+            "is_borrowed": group.is_borrowed,
+        }
+        insert_columns(connection, ReferenceMember.__table__, members)  # type: ignore[arg-type]  # a Table
+    group_of = np.array(group_ids)[comparison.group_of]
+    table = SourcePhotometry.__table__
+    insert_columns(connection, table, columns | {"group_id": group_of})  # type: ignore[arg-type]  # a Table
+
+
+def _make_current(connection: Connection, run_id: int, note: str | None) -> None:
+    """Let the view ``light_curve`` show this run from now on."""
+    row = connection.execute(
+        select(Reduction.observation_id, Reduction.notes).where(Reduction.run_id == run_id)
+    ).one()
+    connection.execute(
+        update(Observation)
+        .where(Observation.id == row.observation_id)
+        .values(current_run_id=run_id)
+    )
+    if note is not None:
+        notes = dict(row.notes) | {"relative_photometry": note}
+        connection.execute(update(Reduction).where(Reduction.run_id == run_id).values(notes=notes))

@@ -1,0 +1,139 @@
+"""One node of the stacking tree: the exact sum of the good frames below it."""
+
+from pydantic import Field
+from sqlalchemy import select
+
+from tianyu.pipelines.calibration import Calibration, load_calibrator
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.errors import UnusableDataError
+from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
+from tianyu.pipelines.frames import FrameFile, product_of, raw_frames, read_frame
+from tianyu.pipelines.measuring import remeasure_frame
+from tianyu.pipelines.products import Products
+from tianyu.pipelines.reference import load_reference
+from tianyu.pipelines.science.sky import SkyModel
+from tianyu.pipelines.science.stack import PartialStack
+from tianyu.pipelines.stacking import (
+    add_frame,
+    alignment_of,
+    is_stackable,
+    load_stack,
+    save_stack,
+)
+from tianyu.pipelines.step import ProcessId, StepParameters, step
+from tianyu.schema.tables import SkyMesh, Stack
+
+
+class StackFrames(StepParameters):
+    """Parameters of one node."""
+
+    children: tuple[ProcessId, ...] = Field(min_length=1, description="stacks below this one")
+    level: int = Field(ge=1, description="1 is above the partial stacks of pass 1")
+    position: int = Field(0, ge=0)
+    is_root: bool = Field(description="the root is the template")
+    calibration: Calibration = Calibration()
+
+
+@step(
+    "stack_frames",
+    parameters=StackFrames,
+    reads=("partial_stack", "frame_verdict"),
+    writes=("stack", "template"),
+)
+def stack(parameters: StackFrames, context: StepContext) -> Products:
+    """Merge the stacks below, corrected for frames that pass 1 misjudged."""
+    reference = load_reference(context)
+    total = PartialStack.empty(reference.canvas)
+    kind_below = "partial_stack" if parameters.level == 1 else "stack"
+    below = [product_of(context, birth, kind_below) for birth in parameters.children]
+    for done, file in enumerate(below):
+        context.progress(done, len(below))
+        total.merge(load_stack(context, file))
+    frames = _frames_below(context, parameters, below)
+    if parameters.level == 1:
+        _correct(context, parameters, total, frames, reference.saturation_adu)
+    good = [frame for frame in frames if frame.is_good and _is_stackable(frame)]
+    if parameters.is_root and not good:
+        raise UnusableDataError(
+            f"none of the {len(frames)} frames is good enough for a template; see why with "
+            "`tianyu frames`"
+        )
+    return _products(context, parameters, total, good)
+
+
+def _frames_below(
+    context: StepContext, parameters: StackFrames, below: list[FrameFile]
+) -> list[FrameRow]:
+    if parameters.level == 1:
+        return load_frame_rows(context, aligned_by=parameters.children)
+    ids = {image_id for file in below for image_id in file.header["frames"]}
+    return [frame for frame in load_frame_rows(context) if frame.image_id in ids]
+
+
+def _is_stackable(frame: FrameRow) -> bool:
+    return frame.transform is not None and is_stackable(alignment_of(frame.transform, frame.shape))
+
+
+def _correct(
+    context: StepContext,
+    parameters: StackFrames,
+    total: PartialStack,
+    frames: list[FrameRow],
+    saturation_adu: float | None,
+) -> None:
+    """Add what pass 1 left out and the night finds good, and take out the contrary."""
+    wrong = [f for f in frames if f.is_stacked != (f.is_good and _is_stackable(f))]
+    if not wrong:
+        return
+    meshes = _sky_meshes(context, [frame.image_id for frame in wrong])
+    files = {file.image_id: file for file in raw_frames(context, [f.image_id for f in wrong])}
+    for frame in wrong:
+        if frame.transform is None:
+            continue
+        file = files[frame.image_id]
+        calibrator = load_calibrator(
+            context,
+            parameters.calibration,
+            exposure_s=file.exposure_s,
+            saturation_adu=saturation_adu,
+        )
+        image = remeasure_frame(read_frame(context, file), calibrator, meshes[frame.image_id])
+        sign = -1 if frame.is_stacked else 1
+        add_frame(total, image, alignment_of(frame.transform, frame.shape), sign=sign)
+
+
+def _sky_meshes(context: StepContext, image_ids: list[int]) -> dict[int, SkyModel]:
+    query = select(SkyMesh.image_id, SkyMesh.mesh).where(
+        SkyMesh.run_id == context.run_id, SkyMesh.image_id.in_(image_ids)
+    )
+    with context.database.read() as connection:
+        return {row.image_id: SkyModel.from_bytes(row.mesh) for row in connection.execute(query)}
+
+
+def _products(
+    context: StepContext, parameters: StackFrames, total: PartialStack, good: list[FrameRow]
+) -> Products:
+    products = Products()
+    times = [frame.jd_utc_mid for frame in good if frame.jd_utc_mid is not None]
+    exposure_s = sum(frame.exposure_s or 0.0 for frame in good)
+    kind = "template" if parameters.is_root else "stack"
+    header = {
+        "level": parameters.level,
+        "position": parameters.position,
+        "frames": [frame.image_id for frame in good],
+    }
+    image = save_stack(context, products, kind, total, header, exposure_s=exposure_s)
+    products.then(
+        lambda connection: Products.insert_row(
+            connection,
+            Stack,
+            image_id=image.known_id(),
+            run_id=context.run_id,
+            level=parameters.level,
+            position=parameters.position,
+            n_frames=len(good),
+            jd_utc_mid=sum(times) / len(times) if times else None,
+            exposure_s=exposure_s,
+        )
+    )
+    return products

@@ -1,0 +1,140 @@
+"""Registered targets among the sources of a template."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import Field
+
+from tianyu.pipelines.errors import UnusableDataError
+from tianyu.pipelines.science.arrays import FloatArray
+from tianyu.pipelines.science.detection import Detections
+from tianyu.pipelines.science.transform import AffineTransform
+from tianyu.pipelines.science.wcs import LinearWcs
+from tianyu.pipelines.step import StepParameters
+
+TARGET_REACH_FWHM = 2.0
+"""A target's registered position is good to about a star's width; farther is another star."""
+
+
+class TargetPosition(StepParameters):
+    """Where a registered target is expected."""
+
+    target_id: int
+    image_id: int | None = Field(None, description="frame in which x and y are counted")
+    x: float | None = Field(None, description="0-based pixel")
+    y: float | None = Field(None, description="0-based pixel")
+    ra_deg: float | None = Field(None, ge=0, lt=360)
+    dec_deg: float | None = Field(None, ge=-90, le=90)
+
+
+@dataclass(frozen=True)
+class TemplateSources:
+    """Sources of a template in reference pixels; forced positions come last.
+
+    Attributes
+    ----------
+    x, y, flux, peak, fwhm_pix, elongation, snr : ndarray, shape (n,)
+        As detected; all but the position are NaN for forced ones.
+    target_of : dict of int to int
+        Registered target by index.
+    n_forced : int
+        How many of the last ones were placed, not detected.
+    wcs : LinearWcs or None
+        Of the template, in reference pixels.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    flux: FloatArray
+    peak: FloatArray
+    fwhm_pix: FloatArray
+    elongation: FloatArray
+    snr: FloatArray
+    target_of: dict[int, int]
+    n_forced: int
+    wcs: LinearWcs | None
+
+
+def with_targets(
+    found: Detections,
+    targets: Sequence[TargetPosition],
+    *,
+    origin: tuple[int, int],
+    transforms: Mapping[int, AffineTransform | None],
+    wcs: LinearWcs | None,
+    fwhm_pix: float,
+) -> TemplateSources:
+    """Name the registered targets: the nearest detection, else a forced position.
+
+    Parameters
+    ----------
+    found : Detections
+        In pixels of the template.
+    targets : sequence of TargetPosition
+    origin : (int, int)
+        Reference pixel of the template's pixel (0, 0).
+    transforms : mapping of int to AffineTransform
+        From reference to frame pixels, by image; None where a frame is not aligned.
+    wcs : LinearWcs or None
+        Of the template, in reference pixels.
+    fwhm_pix : float
+        Width of the stars, pixels.
+
+    Raises
+    ------
+    UnusableDataError
+        If a position is given in a frame that could not be aligned.
+    """
+    x, y = found.x + origin[0], found.y + origin[1]
+    target_of: dict[int, int] = {}
+    forced: list[tuple[int, float, float]] = []
+    for target in targets:
+        place = _place(target, transforms, wcs)
+        if place is None:
+            continue
+        distance = np.hypot(x - place[0], y - place[1])
+        nearest = int(np.argmin(distance)) if len(distance) else -1
+        if nearest >= 0 and distance[nearest] <= TARGET_REACH_FWHM * fwhm_pix:
+            target_of[nearest] = target.target_id
+        else:
+            forced.append((target.target_id, *place))
+    for i, (target_id, _, _) in enumerate(forced):
+        target_of[len(x) + i] = target_id
+    nan = np.full(len(forced), np.nan)
+    return TemplateSources(
+        x=np.append(x, [place[1] for place in forced]),
+        y=np.append(y, [place[2] for place in forced]),
+        flux=np.append(found.flux, nan),
+        peak=np.append(found.peak, nan),
+        fwhm_pix=np.append(found.fwhm_pix, nan),
+        elongation=np.append(found.elongation, nan),
+        snr=np.append(found.snr, nan),
+        target_of=target_of,
+        n_forced=len(forced),
+        wcs=wcs,
+    )
+
+
+def _place(
+    target: TargetPosition,
+    transforms: Mapping[int, AffineTransform | None],
+    wcs: LinearWcs | None,
+) -> tuple[float, float] | None:
+    """Return where a target stands in reference pixels; None when nothing tells."""
+    if target.x is not None and target.y is not None:
+        x, y = np.array([target.x]), np.array([target.y])
+        if target.image_id is not None:
+            transform = transforms.get(target.image_id)
+            if transform is None:
+                raise UnusableDataError(
+                    f"the target's position is given in image {target.image_id}, which could "
+                    "not be aligned; give it in another frame"
+                )
+            x, y = transform.inverse().apply(x, y)
+        return float(x[0]), float(y[0])
+    if wcs is not None and target.ra_deg is not None and target.dec_deg is not None:
+        x, y = wcs.to_pixel(np.array([target.ra_deg]), np.array([target.dec_deg]))
+        if np.isfinite(x[0]) and np.isfinite(y[0]):
+            return float(x[0]), float(y[0])
+    return None

@@ -1,0 +1,28 @@
+"""Profiles of Hypothesis; choose one with ``TIANYU_HYPOTHESIS_PROFILE``.
+
+``default``
+    On every developer's machine: new examples each time.
+``ci``
+    The same examples each time, so that a change is judged by what it changed. Chosen by
+    itself where the variable ``CI`` is set.
+``storm``
+    Many more and longer examples, for a night.
+"""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Deadlines measure the machine, not the code.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.register_profile(
+    "storm",
+    deadline=None,
+    max_examples=3000,
+    stateful_step_count=100,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile(
+    os.environ.get("TIANYU_HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default")
+)
