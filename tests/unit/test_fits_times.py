@@ -71,7 +71,9 @@ def test_a_coarse_time_alone_is_used_and_said_to_be_coarse():
 def test_local_time_without_zone_gives_way_to_universal_time():
     start = start_of({"DATE-OBS": "2017-12-19T21:15:12.925", "UT-OBS": "2017-12-20T04:15:12.925"})
     assert start.utc == START
-    assert start.notes == ("DATE-OBS is -7.00 h from UT-OBS: it is local time and was not used",)
+    assert start.notes == (
+        "DATE-OBS is -7.00 h from UT-OBS: it is local time, and that was taken off",
+    )
 
 
 def test_local_date_with_universal_time_of_day_crosses_midnight():

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tianyu.pipelines.science.noise import flux_error, scintillation, theoretical_noise
+from tianyu.pipelines.science.noise import (
+    circle_noise_area,
+    flux_error,
+    scintillation,
+    theoretical_noise,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +31,24 @@ from tianyu.pipelines.science.noise import flux_error, scintillation, theoretica
 def test_the_variance_is_the_sum_of_its_parts(flux, area, rms, gain, annulus, variance):
     error = flux_error(flux, area, rms, gain, annulus_area_pix=annulus)
     assert float(error) == pytest.approx(math.sqrt(variance), rel=1e-14)
+
+
+def test_the_noise_area_of_a_circle_is_the_sum_of_squared_weights():
+    """Weights by 20-fold sampling of every pixel, averaged over a grid of centres."""
+    radius, fine = 3.0, 20
+    sample = (np.arange(12 * fine) + 0.5) / fine - 6.0
+    areas = []
+    for cx in np.arange(0.05, 1.0, 0.1):
+        for cy in np.arange(0.05, 1.0, 0.1):
+            inside = np.hypot(sample - cx, sample[:, np.newaxis] - cy) < radius
+            weight = inside.reshape(12, fine, 12, fine).mean(axis=(1, 3))
+            areas.append((weight**2).sum())
+    assert float(circle_noise_area(radius)) == pytest.approx(np.mean(areas), rel=0.005)
+
+
+def test_the_noise_area_counts_for_the_sky_and_not_for_the_background():
+    error = flux_error(0.0, 10.0, 1.0, None, noise_area_pix=8.0, annulus_area_pix=50.0)
+    assert float(error) == pytest.approx(math.sqrt(8.0 + 100.0 / 50.0))
 
 
 def test_a_median_background_counts_its_larger_variance():

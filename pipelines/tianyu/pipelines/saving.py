@@ -1,5 +1,7 @@
-"""Saving an image product: its file at once and atomically, its row with the success."""
+"""Saving products: their files at once and atomically, their rows with the success."""
 
+import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -58,5 +60,59 @@ def save_image(
             exposure_s=exposure_s,
             utc_mid=utc_mid,
             header=header,
+        )
+    )
+
+
+def save_file(
+    context: StepContext,
+    products: Products,
+    kind: str,
+    ending: str,
+    content: bytes,
+    *,
+    size: tuple[int, int] = (0, 0),
+    header: Mapping[str, Any] | None = None,
+) -> NewImage:
+    """Write a product that is no FITS image, a picture or a table, and add its row.
+
+    Parameters
+    ----------
+    context : StepContext
+    products : Products
+    kind : str
+        Kind of the product; the file is named after it.
+    ending : str
+        File name ending, without the dot.
+    content : bytes
+    size : (int, int)
+        Width and height of a picture, pixels.
+    header : mapping, optional
+        How it was made.
+    """
+    file = context.product_file(f"{kind}.{ending}")
+    temporary = file.absolute.with_name(f".{file.absolute.name}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file.absolute)
+    finally:
+        temporary.unlink(missing_ok=True)
+    context.traffic.written += len(content)
+    return products.image(
+        NewImage(
+            kind=kind,
+            name=file.absolute.name,
+            path=file.relative,
+            size_bytes=len(content),
+            checksum=hashlib.sha256(content).hexdigest(),
+            width=size[0],
+            height=size[1],
+            run_id=context.run_id,
+            birth=context.process_id,
+            site_id=context.site_id,
+            header=header or {},
         )
     )

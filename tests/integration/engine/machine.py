@@ -1,6 +1,6 @@
 """Everything that may happen to a graph, in any order, beside the model of what should."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from tianyu.schema.database import Database
 from tianyu.schema.dialects import now_us
 from tianyu.schema.engine_tables import Attempt, Process
 from tianyu.schema.errors import LostClaimError
-from tianyu.schema.states import BAD, TERMINAL, ErrorKind, Outcome, State
+from tianyu.schema.states import BAD, RESCUABLE, TERMINAL, ErrorKind, Outcome, State
 from tianyu.schema.transitions import blocking, claim, dispatch, finish, leases, operator
 from tianyu.schema.transitions.audit import audit
 from tianyu.schema.transitions.publish import ProcessSpec, RunSpec, publish_run
@@ -22,6 +22,8 @@ QUEUES = (1, 2)
 LEASE_S = 3600.0
 FAILURE_BUDGET = 2
 LOSS_BUDGET = 2
+MOST_PROCESSES = 8
+"""Small graphs: more happens to each process."""
 AN_HOUR_US = 3_600_000_000
 
 some_queues = st.sampled_from([(1,), (2,), (1, 2)])
@@ -33,10 +35,17 @@ def _from(choices: Callable[["EngineMachine"], Any]) -> Any:
     return st.runner().flatmap(lambda machine: st.sampled_from(choices(machine)))
 
 
+def _when(*states: State) -> Callable[[Any], Any]:
+    """Leave a rule out while no process is in these states: a story of idle steps tells little."""
+    return precondition(lambda machine: machine.processes_in(states))
+
+
 a_process = _from(lambda m: sorted(m.model.nodes))
 some_processes = st.lists(a_process, min_size=1, max_size=3, unique=True)
+a_failed_process = _from(lambda m: m.processes_in(RESCUABLE))
 a_live_claim = _from(lambda m: m.live_claims())
-an_old_claim = _from(lambda m: m.claims)
+an_old_claim = _from(lambda m: m.contested_claims() or m.claims)
+a_claim = st.one_of(a_live_claim, an_old_claim)
 blueprints = st.lists(
     st.fixed_dictionaries(
         {
@@ -69,12 +78,29 @@ class EngineMachine(RuleBasedStateMachine):
         """Return the claims that hold."""
         return [c for c in self.claims if self.model.live(c.process_id, c.token)]
 
+    def contested_claims(self) -> list[claim.Claim]:
+        """Return the lost claims on processes that somebody else is running by now."""
+        running = set(self.processes_in([State.RUNNING]))
+        live = self.live_claims()
+        return [c for c in self.claims if c.process_id in running and c not in live]
+
+    def outdated_dispatches(self) -> list[dispatch.Dispatch]:
+        """Return the earlier dispatches of processes that were handed over again since."""
+        queued = set(self.processes_in([State.QUEUED]))
+        mine = [d for d in self.unconfirmed if d.process_id in queued]
+        return [d for d in mine if d.dispatch_no != self._node(d.process_id).dispatch_no]
+
+    def processes_in(self, states: Collection[State]) -> list[int]:
+        """Return the processes in these states."""
+        return sorted(pid for pid, node in self.model.nodes.items() if node.state in states)
+
     # -- publishers ---------------------------------------------------------------------------
 
     @initialize(blueprint=blueprints)
     def publish_first(self, blueprint: list[dict[str, Any]]) -> None:
         self.publish(blueprint, [])
 
+    @precondition(lambda self: len(self.model.nodes) < MOST_PROCESSES)
     @rule(blueprint=blueprints, parents=st.lists(a_process, max_size=3, unique=True))
     def publish_more(self, blueprint: list[dict[str, Any]], parents: list[int]) -> None:
         self.publish(blueprint, parents)
@@ -100,6 +126,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     # -- managers, and a broker that loses, repeats and reorders ------------------------------
 
+    @_when(State.READY)
     @rule(
         queue=st.sampled_from(QUEUES),
         limit=lengths,
@@ -117,7 +144,7 @@ class EngineMachine(RuleBasedStateMachine):
             self.confirm(taken)
 
     @precondition(lambda self: self.unconfirmed)
-    @rule(late=_from(lambda m: m.unconfirmed))
+    @rule(late=_from(lambda m: m.outdated_dispatches() or m.unconfirmed))
     def confirm_late(self, late: dispatch.Dispatch) -> None:
         self.confirm([late])
 
@@ -127,6 +154,7 @@ class EngineMachine(RuleBasedStateMachine):
             confirmed = dispatch.confirm(connection, dispatches)
         assert confirmed == self.model.confirm(dispatches)
 
+    @_when(State.QUEUED)
     @rule()
     def return_unconfirmed(self) -> None:
         self._age_dispatches()
@@ -134,6 +162,7 @@ class EngineMachine(RuleBasedStateMachine):
             returned = dispatch.return_unconfirmed(connection)
         assert returned == self.model.return_queued(confirmed=False)
 
+    @_when(State.QUEUED)
     @rule(queue=st.sampled_from(QUEUES), wipe=st.booleans())
     def return_lost(self, queue: int, wipe: bool) -> None:
         # Harmless even where the messages are still there, and come later.
@@ -153,12 +182,19 @@ class EngineMachine(RuleBasedStateMachine):
         assert len(flipped) == expected
         self.model.tell(flipped)
 
-    @precondition(lambda self: self.live_claims())
+    @_when(State.RUNNING)
+    @rule(claimed=a_live_claim)
+    def vanish(self, claimed: claim.Claim) -> None:
+        self.expire(claimed)
+        self.reap()
+
+    @_when(State.RUNNING)
     @rule(claimed=a_live_claim)
     def expire(self, claimed: claim.Claim) -> None:
         self._set(claimed.process_id, lease_until=1)
         self._node(claimed.process_id).is_expired = True
 
+    @_when(State.RUNNING)
     @rule()
     def reap(self) -> None:
         with self.database.write() as connection:
@@ -167,6 +203,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     # -- workers ------------------------------------------------------------------------------
 
+    @_when(State.READY)
     @rule(queues=some_queues)
     def claim_next(self, queues: tuple[int, ...]) -> None:
         with self.database.write() as connection:
@@ -201,15 +238,18 @@ class EngineMachine(RuleBasedStateMachine):
             answer = claim.heartbeat(connection, claimed.process_id, claimed.token, LEASE_S)
         assert answer == self.model.heartbeat(claimed.process_id, claimed.token)
 
-    @precondition(lambda self: self.live_claims())
-    @rule(claimed=a_live_claim)
+    @_when(State.RUNNING)
+    @rule(claimed=a_claim)
     def succeed(self, claimed: claim.Claim) -> None:
         self._succeed(claimed)
 
-    @precondition(lambda self: self.claims)
-    @rule(claimed=an_old_claim)
-    def succeed_as_perhaps_a_zombie(self, claimed: claim.Claim) -> None:
-        self._succeed(claimed)
+    @_when(State.READY)
+    @rule(queues=some_queues, count=lengths)
+    def work_through(self, queues: tuple[int, ...], count: int) -> None:
+        for _ in range(count):
+            if self.model.next_ready(queues) is not None:
+                self.claim_next(queues)
+                self._succeed(self.claims[-1])
 
     def _succeed(self, claimed: claim.Claim) -> None:
         def work() -> None:
@@ -223,8 +263,8 @@ class EngineMachine(RuleBasedStateMachine):
         if expected:
             self.model.succeed(claimed.process_id, claimed.token)
 
-    @precondition(lambda self: self.claims)
-    @rule(claimed=an_old_claim, kind=st.sampled_from(ErrorKind))
+    @_when(State.RUNNING)
+    @rule(claimed=a_claim, kind=st.sampled_from(ErrorKind))
     def fail(self, claimed: claim.Claim, kind: ErrorKind) -> None:
         pid, token = claimed.process_id, claimed.token
 
@@ -243,6 +283,7 @@ class EngineMachine(RuleBasedStateMachine):
             # Only the rule below lets it pass, however slow the machine is.
             self._set(pid, not_before=now_us() + AN_HOUR_US)
 
+    @precondition(lambda self: not all(n.is_due for n in self.model.nodes.values()))
     @rule()
     def let_the_pauses_pass(self) -> None:
         for pid, node in self.model.nodes.items():
@@ -250,8 +291,8 @@ class EngineMachine(RuleBasedStateMachine):
                 self._set(pid, not_before=0)
                 node.is_due = True
 
-    @precondition(lambda self: self.claims)
-    @rule(claimed=an_old_claim, way=st.sampled_from(["stop", "release"]))
+    @_when(State.RUNNING)
+    @rule(claimed=a_claim, way=st.sampled_from(["stop", "release"]))
     def give_up(self, claimed: claim.Claim, way: str) -> None:
         pid, token = claimed.process_id, claimed.token
 
@@ -279,8 +320,10 @@ class EngineMachine(RuleBasedStateMachine):
         with self.database.write() as connection:
             assert operator.cancel(connection, pids) == self.model.cancel(pids)
 
-    @rule(pids=some_processes)
-    def rescue(self, pids: list[int]) -> None:
+    @_when(*RESCUABLE)
+    @rule(pid=a_failed_process, others=some_processes)
+    def rescue(self, pid: int, others: list[int]) -> None:
+        pids = {pid, *others}
         with self.database.write() as connection:
             assert operator.rescue(connection, pids) == self.model.rescue(pids)
 

@@ -14,5 +14,5 @@ def test_the_engine_does_what_the_model_does(database: Database) -> None:
     Machine.database = database
     storm = settings.get_current_profile_name() == "storm"
     run_state_machine_as_test(
-        Machine, settings=settings() if storm else settings(max_examples=40, stateful_step_count=40)
+        Machine, settings=settings() if storm else settings(max_examples=100, stateful_step_count=40)
     )

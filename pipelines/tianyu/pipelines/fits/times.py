@@ -10,8 +10,8 @@ The first of these that is there and precise enough is believed; a coarse one co
 6. the middle or end of the exposure, less half or all of its length.
 
 A ``DATE-OBS`` without a zone that differs from the universal time of another card by whole
-quarters of an hour is local time, and these are taken off. Times that disagree by more than they are
-precise to are named in a note.
+quarters of an hour is local time, and these are taken off. Times that disagree by more than
+they are precise to are named in a note.
 """
 
 from dataclasses import dataclass, replace

@@ -24,7 +24,7 @@ from tianyu.pipelines.science.arrays import (
 )
 from tianyu.pipelines.science.flags import FluxFlag
 from tianyu.pipelines.science.masks import MaskBit
-from tianyu.pipelines.science.noise import flux_error
+from tianyu.pipelines.science.noise import circle_noise_area, flux_error
 
 UNTRUSTED = np.uint8(MaskBit.BAD | MaskBit.NO_FLAT | MaskBit.NOT_FINITE)
 """Pixels left out of a sum; a saturated pixel is summed as it is, and flagged."""
@@ -261,6 +261,7 @@ def _measure_block(
         areas,
         sky_rms[:, np.newaxis],
         gain,
+        noise_area_pix=areas * circle_noise_area(radii) / (np.pi * radii**2),
         annulus_area_pix=np.where(n_annulus, n_annulus, np.inf)[:, np.newaxis],
         background_variance_factor=ANNULUS_VARIANCE_FACTOR,
     )

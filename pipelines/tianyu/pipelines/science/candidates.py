@@ -141,6 +141,8 @@ def isolated_sources(
     """
     rules = rules or CandidateRules()
     distance = nearest_distance(x, y)
+    if distance.size < 2:
+        return np.ones(distance.shape, dtype=np.bool_)
     alone = distance >= np.quantile(distance, rules.isolation_quantile)
     if gaia_distance_1 is None or gaia_distance_2 is None:
         return np.asarray(alone)

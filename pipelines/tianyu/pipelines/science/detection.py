@@ -46,6 +46,9 @@ SHARPNESS_SIGMA = 3.0
 MIN_WIDTH_FWHM = 0.6
 """Narrower light, relative to the stars, is a residue of warm pixels in drifting frames."""
 
+MIN_WIDTH_SNR = 15.0
+"""Fainter sources are not judged by their width, which is too uncertain."""
+
 EDGE_MARGIN_FWHM = 1.0
 """A source nearer to the end of coverage is cut, and its position is wrong."""
 
@@ -155,7 +158,9 @@ def detect_sources(
     searched = _searched_area(template, count, min_coverage)
     pixels, noise = _subtract_background(template, count, searched, mesh_pix)
     fwhm = _stellar_width(pixels, noise, searched, threshold_sigma)
-    searched, pixels = _bridge_cores(searched, pixels, fwhm)
+    bridged = _saturated_cores(searched, fwhm)
+    pixels = _bridge(pixels, searched, bridged)
+    searched = searched | bridged
     found = _extract(
         pixels,
         noise,
@@ -165,7 +170,7 @@ def detect_sources(
         filter_kernel=_gaussian(fwhm),
         deblend_cont=deblend_contrast,
     )
-    sources = _measure(pixels, noise, searched, found, fwhm)
+    sources = _measure(pixels, noise, searched, found, fwhm, fixed=bridged)
     real = _is_stellar(sources, noise, fwhm) & _is_covered(sources, searched, fwhm)
     brightest_first = np.argsort(np.where(real, -sources.flux, np.inf), kind="stable")
     return _without_twins(_take(sources, brightest_first[: np.count_nonzero(real)]), fwhm)
@@ -227,28 +232,28 @@ def _half_light_width(
     return np.asarray(2.0 * half_light)
 
 
-def _bridge_cores(
-    searched: BoolArray, pixels: FloatImage, fwhm: float
-) -> tuple[BoolArray, FloatImage]:
-    """Close small holes of the coverage with the nearest covered pixels.
+def _saturated_cores(searched: BoolArray, fwhm: float) -> BoolArray:
+    """Return the small holes of the coverage: pixels that saturate in every frame.
 
-    Pixels that saturate in every frame are in no template. Left open, such a core would break
-    its star into a ring of false sources; bridged, the star is one source, centred well enough.
+    Left open, such a core would break its star into a ring of false sources.
     """
     labels, _ = ndimage.label(~searched)
     holes = np.zeros_like(searched)
-    for label, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
-        inner = rows.start > 0 and columns.start > 0
-        inner = inner and rows.stop < searched.shape[0] and columns.stop < searched.shape[1]
-        size = max(rows.stop - rows.start, columns.stop - columns.start)
-        if inner and size <= MAX_HOLE_FWHM * fwhm:
-            holes[rows, columns] |= labels[rows, columns] == label
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        inner = all(s.start > 0 and s.stop < n for s, n in zip(box, searched.shape, strict=True))
+        if inner and max(s.stop - s.start for s in box) <= MAX_HOLE_FWHM * fwhm:
+            holes[box] |= labels[box] == label
+    return holes
+
+
+def _bridge(pixels: FloatImage, searched: BoolArray, holes: BoolArray) -> FloatImage:
+    """Fill holes with the nearest searched pixel: one source, centred well enough."""
     if not holes.any():
-        return searched, pixels
+        return pixels
     row, column = ndimage.distance_transform_edt(
         ~searched, return_distances=False, return_indices=True
     )
-    return searched | holes, np.where(holes, pixels[row, column], pixels)
+    return np.where(holes, pixels[row, column], pixels)
 
 
 @contextmanager
@@ -294,22 +299,32 @@ def _extract(
 
 
 def _gaussian(fwhm: float) -> FloatArray:
-    """Return the matched filter of a Gaussian star, out to one and a half FWHM."""
-    half = math.ceil(1.5 * fwhm)
+    """Return the matched filter of a Gaussian star, out to one FWHM: 6 % of its height."""
+    half = math.ceil(fwhm)
     profile = np.exp(-0.5 * (np.arange(-half, half + 1) * FWHM_PER_SIGMA / fwhm) ** 2)
     kernel = np.outer(profile, profile)
     return np.asarray(kernel / kernel.sum())
 
 
 def _measure(
-    pixels: FloatImage, noise: FloatImage, searched: BoolArray, found: AnyArray, fwhm: float
+    pixels: FloatImage,
+    noise: FloatImage,
+    searched: BoolArray,
+    found: AnyArray,
+    fwhm: float,
+    *,
+    fixed: BoolArray,
 ) -> Detections:
-    """Centre the found sources and measure them there, in the order of SEP."""
+    """Centre the found sources and measure them there, in the order of SEP.
+
+    A bridged core is flat, and a window would wander on it: there the barycentre stays.
+    """
     x, y = found["x"].astype(np.float64), found["y"].astype(np.float64)
     window = np.full(len(x), fwhm / FWHM_PER_SIGMA)
     x_window, y_window, _ = sep.winpos(pixels, x, y, window, mask=~searched)
-    kept = np.hypot(x_window - x, y_window - y) <= MAX_STEP_FWHM * fwhm
-    x, y = np.where(kept, x_window, x), np.where(kept, y_window, y)
+    moved = np.hypot(x_window - x, y_window - y) <= MAX_STEP_FWHM * fwhm
+    moved &= ~fixed[np.rint(y).astype(np.int64), np.rint(x).astype(np.int64)]
+    x, y = np.where(moved, x_window, x), np.where(moved, y_window, y)
     radius = FLUX_RADIUS_FWHM * fwhm
     flux, flux_noise, _ = sep.sum_circle(pixels, x, y, radius, err=noise, mask=~searched, subpix=0)
     return Detections(
@@ -331,7 +346,8 @@ def _is_stellar(sources: Detections, noise: FloatImage, fwhm: float) -> BoolArra
     sharpest_star = MAX_SHARPNESS * in_centre_pixel / in_radius
     excess = sources.peak - sharpest_star * sources.flux
     too_sharp = excess > SHARPNESS_SIGMA * noise[_pixel_of(sources)]
-    return (sources.flux > 0.0) & ~too_sharp & (sources.fwhm_pix >= MIN_WIDTH_FWHM * fwhm)
+    too_narrow = (sources.fwhm_pix < MIN_WIDTH_FWHM * fwhm) & (sources.snr > MIN_WIDTH_SNR)
+    return np.asarray((sources.flux > 0.0) & ~too_sharp & ~too_narrow)
 
 
 def _is_covered(sources: Detections, searched: BoolArray, fwhm: float) -> BoolArray:

@@ -37,6 +37,9 @@ N_BEST = 5
 PRESELECTION = 2.0
 """Stars whose like are this many times too noisy are not even tried; first noises are rough."""
 
+SETTLED_CHANGE = 0.1
+"""Of a variance between iterations: smaller changes no longer move the comparison."""
+
 MIN_IMPROVEMENT = 0.01
 """A higher order must lower the cross-validated scatter by this part; less is chance."""
 
@@ -219,14 +222,16 @@ def _choose_order(
 
 
 def _settle(night: _Night, basis: FloatArray, state: _Settled, rules: EnsembleRules) -> _Settled:
-    """Iterate weights and members until the members no longer change."""
+    """Iterate weights and members until neither changes any more."""
     for _ in range(rules.n_iteration):
         seen, own = _variances(night, basis, state)
         varies = _noisier_than_like(own, night.means, rules)
         steady = np.sort(own[~varies])[:N_BEST]
         quiet = own <= rules.max_noise_ratio**2 * np.median(steady)
         member = quiet & ~varies
-        settled = np.array_equal(member, state.member)
+        settled = np.array_equal(member, state.member) and np.allclose(
+            own[member], state.own[member], rtol=SETTLED_CHANGE, atol=0.0
+        )
         if member.sum() < MIN_ENSEMBLE:
             member = state.member
         state = _Settled(member, varies & ~member, own, seen)

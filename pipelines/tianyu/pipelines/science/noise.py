@@ -27,8 +27,32 @@ YOUNG_COEFFICIENT = 0.09
 SCINTILLATION_CORRECTION = 1.5
 """Median ratio of measured scintillation to Young's formula [3]_."""
 
+RIM_LOSS = 1.04
+"""Noise area that a circle loses per pixel of radius, averaged over its place in the pixels:
+a pixel of which the part w is inside adds w² of its variance, not w."""
+
 ATMOSPHERE_SCALE_HEIGHT_M = 8000.0
 """Scale height of the turbulence in Young's formula, metres."""
+
+
+def circle_noise_area(radius_pix: ArrayLike) -> FloatArray:
+    """Return the number of whole pixels whose noise equals that of a circle's exact sum.
+
+    It is πr² − 1.04 r: an exact sum weighs the pixels of the rim by the part inside, and
+    takes in the square of that weight of their variance. At 3 px this is 11 % less than πr².
+
+    Parameters
+    ----------
+    radius_pix : array_like
+        Radius of the circle, at least 1 pixel.
+
+    Examples
+    --------
+    >>> round(float(circle_noise_area(3.0)), 2)
+    25.15
+    """
+    radius = np.asarray(radius_pix, dtype=np.float64)
+    return np.asarray(np.pi * radius**2 - RIM_LOSS * radius)
 
 
 def flux_error(
@@ -37,14 +61,15 @@ def flux_error(
     sky_rms: ArrayLike,
     gain_e_per_adu: float | None,
     *,
+    noise_area_pix: ArrayLike | None = None,
     annulus_area_pix: ArrayLike = np.inf,
     background_variance_factor: float = 1.0,
 ) -> FloatArray:
     """Compute the standard error of an aperture flux from the frame's own sky noise.
 
-    The variance is F⁺/g + A·s² + k·A²·s²/A_b: photons of the source (F⁺ is the flux, or zero
-    where it is negative), sky of the aperture, and the uncertainty of the local background.
-    The sky rms s holds sky photons, dark current and read-out noise together.
+    The variance is F⁺/g + A_n·s² + k·A²·s²/A_b: photons of the source (F⁺ is the flux, or
+    zero where it is negative), sky of the aperture, and the uncertainty of the local
+    background [1]_. The sky rms s holds sky photons, dark current and read-out noise together.
 
     Parameters
     ----------
@@ -57,6 +82,8 @@ def flux_error(
     gain_e_per_adu : float or None
         Gain g, electrons per ADU; 1 when flux and rms are in electrons already. Without a gain
         the photon noise of the source is unknown and left out: the error is a lower limit.
+    noise_area_pix : array_like, optional
+        Area A_n that tells the sky noise, as from :func:`circle_noise_area`; A by default.
     annulus_area_pix : array_like, optional
         Number of pixels A_b that the local background comes from; infinite for a background
         that has no noise of its own.
@@ -88,8 +115,9 @@ def flux_error(
         source_variance = np.where(np.isnan(flux), np.nan, 0.0)
     else:
         source_variance = np.maximum(flux, 0.0) / _positive(gain_e_per_adu, "gain_e_per_adu")
+    noise_area = area if noise_area_pix is None else np.asarray(noise_area_pix, dtype=np.float64)
     annulus = np.asarray(annulus_area_pix, dtype=np.float64)
-    pixels_in_variance = area + background_variance_factor * area**2 / annulus
+    pixels_in_variance = noise_area + background_variance_factor * area**2 / annulus
     return np.asarray(np.sqrt(source_variance + pixels_in_variance * sky_variance))
 
 

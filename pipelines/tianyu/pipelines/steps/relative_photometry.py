@@ -135,6 +135,7 @@ def _default_apertures(cube: FluxCube, comparison: Comparison) -> IntArray:
     """Choose a radius per source from stars like it; references are stars without events."""
     curves = np.stack([curve.flux for curve in comparison.curves])
     return choose_radius(
+        cube.jd_utc_mid,
         curves,
         comparison.candidates.mean_flux,
         cube.good,

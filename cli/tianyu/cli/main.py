@@ -1,0 +1,95 @@
+"""The ``tianyu`` command: the list of its commands, and what all of them share."""
+
+from typing import Annotated, Any, ClassVar
+
+import typer
+
+from tianyu.cli.errors import FORESEEN, exit_code, report
+from tianyu.cli.lazy import CommandEntry, LazyGroup
+from tianyu.cli.logs import LogLevel, configure_logging
+
+COMMANDS = (
+    CommandEntry(
+        "status", "tianyu.cli.status:status_command", "How far runs are, what failed and why."
+    ),
+    CommandEntry(
+        "lightcurve",
+        "tianyu.cli.lightcurve:lightcurve_command",
+        "Show, plot or export the light curve of one source.",
+    ),
+    CommandEntry(
+        "sources", "tianyu.cli.sources:sources_command", "List the sources of a run and their scatter."
+    ),
+    CommandEntry(
+        "frames", "tianyu.cli.frames:frames_command", "What was measured in each frame of a night."
+    ),
+    CommandEntry("run", "tianyu.cli.run:app", "List, show, cancel and rescue runs."),
+    CommandEntry("process", "tianyu.cli.process:app", "Show, retry and cancel one process."),
+    CommandEntry(
+        "steps", "tianyu.cli.steps:steps_command", "List the steps, or the parameters of one."
+    ),
+    CommandEntry(
+        "config", "tianyu.cli.config:config_command", "Show the settings and where they come from."
+    ),
+)
+"""Every command, in the order of ``tianyu --help``."""
+
+
+class TianyuGroup(LazyGroup):
+    """The top of the command line; turns foreseen errors into one line and an exit code."""
+
+    entries: ClassVar[tuple[CommandEntry, ...]] = COMMANDS
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except FORESEEN as error:
+            if ctx.params.get("debug"):
+                raise
+            report(error)
+            raise typer.Exit(exit_code(error)) from error
+
+
+app = typer.Typer(name="tianyu", cls=TianyuGroup, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from tianyu.schema.directory import code_version  # noqa: PLC0415 - see lazy.py
+
+        typer.echo(f"tianyu {code_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def configure(
+    *,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", envvar="TIANYU_DEBUG", help="Show the traceback of every error."),
+    ] = False,
+    log_json: Annotated[
+        bool, typer.Option("--log-json", help="Log JSON lines instead of lines for people.")
+    ] = False,
+    log_level: Annotated[
+        LogLevel | None,
+        typer.Option("--log-level", case_sensitive=False, help="Default: the setting log_level."),
+    ] = None,
+    version: Annotated[  # noqa: ARG001 - the call-back has answered it
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and stop."
+        ),
+    ] = False,
+) -> None:
+    """From telescope frames to light curves.
+
+    Every command has its own help with an example: tianyu lightcurve --help
+    """
+    configure_logging(log_level, as_json=log_json)
+
+
+def main() -> None:
+    """Run the command line; entry point of the installed program."""
+    app(prog_name="tianyu")

@@ -1,0 +1,25 @@
+"""Options that commands share."""
+
+from typing import Annotated
+
+import typer
+
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="Such as sqlite:///OUT/tianyu.sqlite. Default: the setting database_url.",
+    ),
+]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
+
+RunOption = Annotated[
+    int | None, typer.Option("--run", metavar="RUN", help="Number of the run; see tianyu run list.")
+]
+
+ObservationOption = Annotated[
+    str | None,
+    typer.Option("--observation", metavar="NAME", help="Name or number of an observation."),
+]

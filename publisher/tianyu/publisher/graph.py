@@ -1,0 +1,197 @@
+"""From a recipe and a set of frames to processes with their dependencies."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_origin
+
+from tianyu.pipelines.calibration import Calibration
+from tianyu.pipelines.step import Step, find_step, validate
+from tianyu.publisher.recipe import Recipe, Scope, Stage
+from tianyu.schema.errors import GraphError
+from tianyu.schema.pid import to_text
+from tianyu.schema.transitions.publish import ProcessSpec
+
+
+@dataclass(frozen=True)
+class GraphInputs:
+    """What the processes of a graph are made from.
+
+    Attributes
+    ----------
+    frames : sequence of int
+        Image ids in the order of their exposures.
+    surroundings : mapping
+        Parameters by name, given to every step that has a parameter of that name.
+    options : mapping
+        Parameters by step and name, chosen by a person.
+    chunk_frames, fan_out : int
+        Frames per process; children per node of a tree.
+    """
+
+    frames: Sequence[int]
+    surroundings: Mapping[str, Any]
+    options: Mapping[str, Mapping[str, Any]]
+    chunk_frames: int
+    fan_out: int
+
+    def __post_init__(self) -> None:
+        if not self.frames:
+            raise GraphError("there are no frames to process; register some first")
+        if self.chunk_frames < 1:
+            raise GraphError(f"chunk size {self.chunk_frames} is impossible; give 1 or more")
+        if self.fan_out < 2:
+            raise GraphError(f"fan-out {self.fan_out} makes no tree; give 2 or more")
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A process before it has an id; parents and fed ids are indices of drafts."""
+
+    stage: Stage
+    step: Step[Any]
+    values: Mapping[str, Any]
+    parents: tuple[int, ...]
+    feeds: Mapping[str, tuple[int, ...]]
+
+
+def build_graph(
+    recipe: Recipe,
+    inputs: GraphInputs,
+    *,
+    draw_ids: Callable[[int], Sequence[int]],
+    queue_of: Callable[[str], int],
+    priority: int = 100,
+) -> list[ProcessSpec]:
+    """Build the processes of a recipe, parents before children, all parameters validated.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    inputs : GraphInputs
+    draw_ids : callable
+        Gives that many new process ids, ascending.
+    queue_of : callable
+        Queue of a hardware group.
+    priority : int
+        Of every process; smaller runs first.
+
+    Raises
+    ------
+    InvalidParametersError
+        If a parameter of any process does not validate.
+    """
+    _refuse_unknown_options(recipe, inputs.options)
+    drafts: list[_Draft] = []
+    made: dict[str, list[int]] = {}
+    for stage in recipe.stages:
+        first = len(drafts)
+        drafts.extend(_stage_drafts(stage, inputs, made, first))
+        # The root stands for a whole tree, all its processes for any other stage.
+        whole = list(range(first, len(drafts)))
+        made[stage.name] = whole[-1:] if stage.scope is Scope.TREE else whole
+    ids = draw_ids(len(drafts))
+    return [_spec(draft, ids, i, queue_of, priority) for i, draft in enumerate(drafts)]
+
+
+def chunks(frames: Sequence[int], size: int) -> list[tuple[int, ...]]:
+    """Cut frames into chunks of at most ``size``, in order.
+
+    Examples
+    --------
+    >>> chunks([1, 2, 3, 4, 5], 2)
+    [(1, 2), (3, 4), (5,)]
+    """
+    return [tuple(frames[start : start + size]) for start in range(0, len(frames), size)]
+
+
+def _stage_drafts(
+    stage: Stage, inputs: GraphInputs, made: Mapping[str, Sequence[int]], first: int
+) -> Iterator[_Draft]:
+    step = find_step(stage.step)
+    waits_for = tuple(i for parent in stage.parents for i in made[parent])
+    common = {**inputs.surroundings, **inputs.options.get(stage.step, {})}
+    feeds = {name: tuple(made[source]) for name, source in stage.feeds.items()}
+    if stage.scope is Scope.RUN:
+        values = {"frames": tuple(inputs.frames), **common}
+        yield _Draft(stage, step, values, waits_for, feeds)
+    elif stage.scope is Scope.CHUNK:
+        for position, chunk in enumerate(chunks(inputs.frames, inputs.chunk_frames)):
+            values = {"frames": chunk, "position": position, **common}
+            yield _Draft(stage, step, values, waits_for, feeds)
+    else:
+        yield from _tree_drafts(stage, step, inputs, made, common, first)
+
+
+def _tree_drafts(
+    stage: Stage,
+    step: Step[Any],
+    inputs: GraphInputs,
+    made: Mapping[str, Sequence[int]],
+    common: Mapping[str, Any],
+    first: int,
+) -> Iterator[_Draft]:
+    """Yield the nodes of a tree level by level; the last one is the root."""
+    (fed_name, fed_stage), *more = stage.feeds.items()
+    if more:
+        raise GraphError(f"stage {stage.name} is a tree over more than one stage")
+    others = tuple(i for parent in stage.after for i in made[parent])
+    below: list[int] = list(made[fed_stage])
+    level, number = 0, first
+    while level == 0 or len(below) > 1:
+        level += 1
+        groups = chunks(below, inputs.fan_out)
+        for position, group in enumerate(groups):
+            values = {
+                "level": level,
+                "position": position,
+                "is_root": len(groups) == 1,
+                **common,
+            }
+            yield _Draft(stage, step, values, (*group, *others), {fed_name: group})
+        below = list(range(number, number + len(groups)))
+        number += len(groups)
+
+
+def _spec(
+    draft: _Draft,
+    ids: Sequence[int],
+    index: int,
+    queue_of: Callable[[str], int],
+    priority: int,
+) -> ProcessSpec:
+    fields = draft.step.parameters.model_fields
+    values = {name: value for name, value in draft.values.items() if name in fields}
+    for name, sources in draft.feeds.items():
+        texts = [to_text(ids[i]) for i in sources]
+        is_list = get_origin(fields[name].annotation) is tuple
+        values[name] = texts if is_list else texts[-1]
+    checked = validate(draft.step.name, values)
+    calibration = getattr(checked, "calibration", None)
+    masters = () if calibration is None else _masters(calibration)
+    return ProcessSpec(
+        id=ids[index],
+        command=draft.step.name,
+        parameters=checked.model_dump(mode="json"),
+        queue_id=queue_of(draft.step.group),
+        parents=tuple(dict.fromkeys([*(ids[i] for i in draft.parents), *masters])),
+        priority=priority,
+        repeatable=draft.step.repeatable,
+    )
+
+
+def _masters(calibration: Calibration) -> tuple[int, ...]:
+    pids = (calibration.bias, calibration.dark, calibration.flat)
+    return tuple(pid for pid in pids if pid is not None)
+
+
+def _refuse_unknown_options(recipe: Recipe, options: Mapping[str, Mapping[str, Any]]) -> None:
+    steps = {stage.step for stage in recipe.stages}
+    for name, values in options.items():
+        if name not in steps:
+            raise GraphError(
+                f"recipe {recipe.name} has no step {name!r}; its steps: {', '.join(sorted(steps))}"
+            )
+        known = find_step(name).parameters.model_fields
+        for key in values:
+            if key not in known:
+                raise GraphError(f"step {name} has no parameter {key!r}; it has {', '.join(known)}")

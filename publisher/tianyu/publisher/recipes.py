@@ -1,0 +1,60 @@
+"""The recipes: data, no code. A new step becomes part of a night by one line here."""
+
+from collections.abc import Mapping
+
+from tianyu.publisher.recipe import Recipe, Scope, Stage
+from tianyu.schema.errors import NotFoundError
+
+MASTER_BIAS = Recipe(
+    "master_bias", 1, "bias", "mean of bias frames", (Stage("bias", "master_bias"),)
+)
+
+MASTER_DARK = Recipe(
+    "master_dark", 1, "dark", "mean of dark frames", (Stage("dark", "master_dark"),)
+)
+
+MASTER_FLAT = Recipe(
+    "master_flat", 1, "flat", "relative response of the pixels", (Stage("flat", "master_flat"),)
+)
+
+LIGHT_CURVES = Recipe(
+    "light_curves",
+    1,
+    "light",
+    "one night on one field: template, sources, fluxes, relative photometry",
+    (
+        Stage("reference", "choose_reference"),
+        Stage("align", "calibrate_align", Scope.CHUNK, after=("reference",)),
+        Stage("select", "select_frames", after=("align",)),
+        Stage("stack", "stack_frames", Scope.TREE, after=("select",), feeds={"children": "align"}),
+        Stage("detect", "detect_sources", feeds={"template": "stack"}),
+        Stage("extract", "extract_flux", Scope.CHUNK, after=("detect",)),
+        Stage("relative", "relative_photometry", after=("extract",)),
+        Stage("diagnostics", "diagnostics", after=("relative",)),
+    ),
+)
+
+RECIPES: Mapping[str, Recipe] = {
+    recipe.name: recipe for recipe in (MASTER_BIAS, MASTER_DARK, MASTER_FLAT, LIGHT_CURVES)
+}
+
+DEFAULT_RECIPES: Mapping[str, str] = {
+    "bias": MASTER_BIAS.name,
+    "dark": MASTER_DARK.name,
+    "flat": MASTER_FLAT.name,
+    "light": LIGHT_CURVES.name,
+}
+"""What is made of an observation by its kind; an instrument may name another for light frames."""
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return a recipe by name.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none; the text lists the known ones.
+    """
+    if name not in RECIPES:
+        raise NotFoundError(f"there is no recipe {name!r}; known recipes: {', '.join(RECIPES)}")
+    return RECIPES[name]
