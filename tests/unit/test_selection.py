@@ -39,10 +39,13 @@ class TestTests:
         assert all(verdict.is_good and verdict.text == "" for verdict in verdicts)
 
     def test_star_count_is_clipped_on_both_sides(self) -> None:
-        assert reasons(night(n_stars={4: 60.0, 7: 150.0})) == {
+        assert reasons(night(n_stars={4: 60.0, 7: 170.0})) == {
             4: RejectReason.FEW_STARS,
             7: RejectReason.MANY_STARS,
         }
+
+    def test_better_seeing_is_no_fault(self) -> None:
+        assert reasons(night(n_stars={7: 140.0})) == {}
 
     def test_sky_rms_is_clipped_upwards_only(self) -> None:
         assert reasons(night(sky_rms={2: 2.0, 3: 20.0})) == {3: RejectReason.NOISY_SKY}

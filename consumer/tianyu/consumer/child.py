@@ -9,7 +9,7 @@ import signal
 from multiprocessing.connection import Connection as Pipe
 
 from tianyu.consumer.execute import execute
-from tianyu.consumer.messages import Assignment
+from tianyu.consumer.messages import Assignment, Ready
 from tianyu.pipelines.step import all_steps
 from tianyu.schema.database import Database
 
@@ -22,6 +22,7 @@ def child_main(pipe: Pipe, database_url: str) -> None:
     all_steps()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         # The consumer is gone or done with us when the pipe breaks: the normal end.
+        pipe.send(Ready())
         while True:
             assignment = pipe.recv()
             if not isinstance(assignment, Assignment):

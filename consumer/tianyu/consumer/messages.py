@@ -23,6 +23,11 @@ class Assignment:
 
 
 @dataclass(frozen=True)
+class Ready:
+    """A child has started and can take assignments."""
+
+
+@dataclass(frozen=True)
 class Succeeded:
     """The products are committed."""
 

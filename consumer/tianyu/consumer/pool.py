@@ -9,9 +9,17 @@ from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
 from tianyu.consumer.child import child_main
-from tianyu.consumer.messages import Assignment, Report
+from tianyu.consumer.messages import Assignment, Ready, Report
+from tianyu.schema.errors import TianyuError
 
 TERMINATE_GRACE_S = 5.0
+
+FAILED_STARTS = 3
+"""Children that died in a row before they could work: the installation is broken, not a step."""
+
+
+class ChildStartError(TianyuError):
+    """Child processes cannot start; no process of the database is to blame."""
 
 
 @dataclass
@@ -22,6 +30,7 @@ class Child:
     pipe: Pipe
     assignment: Assignment | None = None
     started: float = 0.0
+    is_ready: bool = False
 
     @property
     def busy_s(self) -> float:
@@ -49,14 +58,15 @@ class ChildPool:
     database_url: str
     size: int
     children: list[Child] = field(default_factory=list)
+    failed_starts: int = 0
 
     def start(self) -> None:
         """Start all children."""
         self.children = [self._spawn() for _ in range(self.size)]
 
     def idle(self) -> list[Child]:
-        """Return the children without an assignment."""
-        return [child for child in self.children if child.assignment is None]
+        """Return the children that can take an assignment."""
+        return [c for c in self.children if c.is_ready and c.assignment is None]
 
     def busy(self) -> list[Child]:
         """Return the children with an assignment."""
@@ -100,19 +110,32 @@ class ChildPool:
         self.children = []
 
     def _take(self, child: Child) -> Iterator[tuple[Assignment, Report | Died]]:
-        report: Report | Died
+        message: Ready | Report | Died
         try:
             # A child may have reported and died in one breath: its report comes first.
-            report = child.pipe.recv() if child.pipe.poll() else Died(child.process.exitcode)
+            message = child.pipe.recv() if child.pipe.poll() else Died(child.process.exitcode)
         except (EOFError, ConnectionResetError):
             child.process.join(TERMINATE_GRACE_S)
-            report = Died(child.process.exitcode)
+            message = Died(child.process.exitcode)
+        if isinstance(message, Ready):
+            child.is_ready, self.failed_starts = True, 0
+            return
         assignment, child.assignment = child.assignment, None
-        if isinstance(report, Died):
-            child.pipe.close()
-            self.children[self.children.index(child)] = self._spawn()
+        if isinstance(message, Died):
+            self._replace(child)
         if assignment is not None:
-            yield assignment, report
+            yield assignment, message
+
+    def _replace(self, child: Child) -> None:
+        child.pipe.close()
+        if not child.is_ready:
+            self.failed_starts += 1
+        if self.failed_starts >= FAILED_STARTS:
+            raise ChildStartError(
+                f"{self.failed_starts} child processes in a row ended before they could work; "
+                "the reason stands above, most likely a module that cannot be imported"
+            )
+        self.children[self.children.index(child)] = self._spawn()
 
     def _spawn(self) -> Child:
         context = multiprocessing.get_context("spawn")

@@ -9,6 +9,9 @@ from tianyu.pipelines.science.arrays import AnyArray, BoolArray, FloatArray
 
 STAR_COUNT_SIGMA = 3.0
 """Clip on the number of stars, both sides: cloud and defocus lose stars, trails add some."""
+MANY_STARS_FACTOR = 1.5
+"""Better seeing adds stars too, and those are the best frames of a night: more stars are a fault
+only beyond this multiple of the median, which doubled images and trails reach."""
 SKY_RMS_SIGMA = 5.0
 """Clip on the sky's rms, upwards only: twilight, moonlight, light cloud; a dark sky is no fault."""
 MIN_TRANSPARENCY = 0.5
@@ -222,7 +225,7 @@ def _judge(
         failed[RejectReason.NOT_ALIGNED] = "not aligned to the reference frame"
     if n_stars < counts.lower:
         failed[RejectReason.FEW_STARS] = f"{n_stars:.0f} stars, {_departure(n_stars, counts, 'g')}"
-    if n_stars > counts.upper:
+    if n_stars > max(counts.upper, MANY_STARS_FACTOR * counts.centre):
         failed[RejectReason.MANY_STARS] = f"{n_stars:.0f} stars, {_departure(n_stars, counts, 'g')}"
     if rms > noise.upper:
         failed[RejectReason.NOISY_SKY] = f"sky rms {rms:.2f}, {_departure(rms, noise, '.2f')}"

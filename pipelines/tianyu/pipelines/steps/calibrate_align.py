@@ -13,9 +13,10 @@ from tianyu.pipelines.frames import FrameFile, raw_frames, read_frame
 from tianyu.pipelines.measuring import MeasuredFrame, measure_frame, stars_of
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import Reference, load_reference
-from tianyu.pipelines.science.align import Alignment, align
+from tianyu.pipelines.science.align import align
+from tianyu.pipelines.science.alignment import Alignment
 from tianyu.pipelines.science.stack import PartialStack
-from tianyu.pipelines.science.stars import StarList
+from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.times import FrameTimes, frame_times
 from tianyu.pipelines.stacking import add_frame, is_stackable, save_stack
 from tianyu.pipelines.step import StepParameters, step

@@ -11,7 +11,8 @@ from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.frames import FrameFile, raw_frames, read_frame
 from tianyu.pipelines.measuring import MeasuredFrame, measure_frame, stars_of
 from tianyu.pipelines.products import Products
-from tianyu.pipelines.science.align import Alignment, align
+from tianyu.pipelines.science.align import align
+from tianyu.pipelines.science.alignment import Alignment
 from tianyu.pipelines.science.arrays import AnyArray
 from tianyu.pipelines.science.reference import (
     ProvisionalLimits,
@@ -21,7 +22,7 @@ from tianyu.pipelines.science.reference import (
 )
 from tianyu.pipelines.science.saturation import find_ceiling
 from tianyu.pipelines.science.selection import FrameMetrics
-from tianyu.pipelines.science.stars import StarList
+from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.step import StepParameters, step
 from tianyu.schema.tables import ReferenceFrame
 

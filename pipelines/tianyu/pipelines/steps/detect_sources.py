@@ -17,9 +17,9 @@ from tianyu.pipelines.surroundings import FieldCentre
 from tianyu.pipelines.targets import TargetPosition, with_targets
 from tianyu.schema.tables import Aperture, Image
 
-RADII_FWHM = (0.6, 0.8, 1.0, 1.25, 1.6, 2.0)
-"""Aperture radii in units of the night's median FWHM; the best for a faint star is near 0.7,
-for a bright one in changing seeing beyond 1.5."""
+RADII_FWHM = (0.7, 0.9, 1.2, 1.6, 2.0, 2.6)
+"""Aperture radii in units of the night's median FWHM: the best for a faint star is near 0.7,
+for a bright one in changing seeing and on few pixels beyond 2."""
 
 
 class DetectSources(StepParameters):

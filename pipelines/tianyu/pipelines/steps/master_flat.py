@@ -12,12 +12,7 @@ from tianyu.pipelines.products import Products
 from tianyu.pipelines.rows import row_readers, strip_rows
 from tianyu.pipelines.saving import save_image
 from tianyu.pipelines.science.arrays import AnyArray
-from tianyu.pipelines.science.masters import (
-    FlatMethod,
-    choose_flat_method,
-    flat_levels,
-    master_flat,
-)
+from tianyu.pipelines.science.flats import FlatMethod, choose_flat_method, flat_levels, master_flat
 from tianyu.pipelines.step import StepParameters, step
 
 
@@ -26,8 +21,10 @@ class MasterFlat(StepParameters):
 
     frames: tuple[int, ...] = Field(min_length=1, description="images of kind flat, one filter")
     calibration: Calibration = Calibration()
-    method: Literal["auto", "mode", "weighted_mean"] = Field(
-        "auto", description="auto: mode for twilight flats, weighted mean for dome flats"
+    method: Literal["auto", "mode", "clipped_mean", "weighted_mean"] = Field(
+        "auto",
+        description="auto: clipped mean for twilight flats, the mode if they are three or four, "
+        "weighted mean for dome flats",
     )
 
 

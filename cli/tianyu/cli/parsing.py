@@ -1,0 +1,57 @@
+"""Reading the small languages of options."""
+
+import json
+import re
+from typing import Any
+
+from tianyu.schema.errors import ConfigurationError
+
+
+def parse_options(texts: list[str]) -> dict[str, dict[str, Any]]:
+    """Read parameters of steps.
+
+    Raises
+    ------
+    ConfigurationError
+        If one is not of the form STEP.NAME=VALUE.
+
+    Examples
+    --------
+    >>> parse_options(["detect_sources.threshold_sigma=4", "relative_photometry.method=groups"])
+    {'detect_sources': {'threshold_sigma': 4}, 'relative_photometry': {'method': 'groups'}}
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        match = re.fullmatch(r"(\w+)\.(\w+)=(.+)", text)
+        if match is None:
+            raise ConfigurationError(f"--set {text!r} is not of the form STEP.NAME=VALUE")
+        step, name, value = match.groups()
+        try:
+            found.setdefault(step, {})[name] = json.loads(value)
+        except json.JSONDecodeError:
+            found.setdefault(step, {})[name] = value
+    return found
+
+
+def parse_target_pixel(text: str) -> tuple[float, float, str]:
+    """Read ``X,Y@FRAME``.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is of another form.
+
+    Examples
+    --------
+    >>> parse_target_pixel("328.5,337.6@frame_0001")
+    (328.5, 337.6, 'frame_0001')
+    """
+    match = re.fullmatch(r"\s*([-+\d.eE]+)\s*,\s*([-+\d.eE]+)\s*@\s*(\S.*?)\s*", text)
+    try:
+        if match is not None:
+            return float(match[1]), float(match[2]), match[3]
+    except ValueError:
+        match = None
+    raise ConfigurationError(
+        f"--target-pixel {text!r} is not of the form X,Y@FRAME, such as 328.5,337.6@night_0042"
+    )

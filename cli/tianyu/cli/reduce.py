@@ -1,0 +1,176 @@
+"""``tianyu reduce``: from a folder of frames to light curves, in one command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tianyu.cli.answers import print_json
+from tianyu.cli.console import new_table, standard_output
+from tianyu.cli.errors import WorkFailedError
+from tianyu.cli.parsing import parse_options, parse_target_pixel
+from tianyu.cli.reduction import (
+    DATABASE_FILE,
+    ReduceRequest,
+    ReduceResult,
+    available_cores,
+    reduce_night,
+)
+from tianyu.publisher.publishing import CHUNK_FRAMES, FAN_OUT, PublishOptions
+from tianyu.publisher.registering import TargetRequest
+from tianyu.publisher.survey import InstrumentFacts
+from tianyu.schema.errors import ConfigurationError
+
+
+def reduce_command(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH…", help="Frames, or folders of frames.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for the database and products.")
+    ],
+    *,
+    target: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the target.")] = None,
+    ra: Annotated[
+        float | None, typer.Option(metavar="DEG", help="Right ascension of the target, ICRS.")
+    ] = None,
+    dec: Annotated[
+        float | None, typer.Option(metavar="DEG", help="Declination of the target, ICRS.")
+    ] = None,
+    target_pixel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y@FRAME", help="0-based pixel of the target in the named frame (no WCS)."
+        ),
+    ] = None,
+    site_lat: Annotated[
+        float | None, typer.Option(metavar="DEG", help="Latitude of the telescope, north.")
+    ] = None,
+    site_lon: Annotated[
+        float | None, typer.Option(metavar="DEG", help="Longitude of the telescope, EAST positive.")
+    ] = None,
+    site_alt: Annotated[
+        float | None, typer.Option(metavar="M", help="Altitude of the telescope.")
+    ] = None,
+    gain: Annotated[
+        float | None, typer.Option(metavar="E/ADU", help="Gain, where headers are silent.")
+    ] = None,
+    saturation: Annotated[
+        float | None, typer.Option(metavar="ADU", help="Raw level at which pixels saturate.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes at a time. Default: cores.")
+    ] = None,
+    chunk: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Frames per process.")
+    ] = CHUNK_FRAMES,
+    fan_out: Annotated[
+        int, typer.Option(min=2, metavar="K", help="Stacks merged per node of the tree.")
+    ] = FAN_OUT,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="STEP.NAME=VALUE",
+            help="Parameter of a step; see tianyu steps NAME. May be repeated.",
+        ),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help=f"Default: sqlite:///DIR/{DATABASE_FILE}."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
+) -> None:
+    """Reduce a folder of frames to light curves on this machine.
+
+    Run it again on the same folder and it continues, or does nothing.
+
+    Example: tianyu reduce night/ --out result --target HAT-P-32 --ra 31.0428 --dec 46.6878
+    --site-lat 31.68 --site-lon -110.88 --site-alt 2000
+    """
+    request = ReduceRequest(
+        paths=tuple(paths),
+        out=out,
+        target=_target(target, ra, dec, target_pixel),
+        facts=InstrumentFacts(
+            latitude_deg=site_lat,
+            longitude_deg=site_lon,
+            altitude_m=site_alt,
+            gain_e_per_adu=gain,
+            saturation_adu=saturation,
+        ),
+        options=PublishOptions(
+            chunk_frames=chunk, fan_out=fan_out, steps=parse_options(option or [])
+        ),
+        workers=workers or available_cores(),
+        database_url=database,
+    )
+    console = Console(stderr=True, highlight=False)
+    result = reduce_night(request, console)
+    if as_json:
+        print_json(result)
+    else:
+        show_result(result, request)
+    if result.failures:
+        raise WorkFailedError(
+            f"{len(result.failures)} processes failed; see `tianyu status --database "
+            f"{result.database}`"
+        )
+
+
+def _target(
+    name: str | None, ra: float | None, dec: float | None, pixel: str | None
+) -> TargetRequest | None:
+    if name is None:
+        if ra is not None or dec is not None or pixel is not None:
+            raise ConfigurationError(
+                "--ra, --dec and --target-pixel describe a target: add --target"
+            )
+        return None
+    if pixel is None:
+        return TargetRequest(name, ra, dec)
+    x, y, frame = parse_target_pixel(pixel)
+    return TargetRequest(name, ra, dec, frame, x, y)
+
+
+def show_result(result: ReduceResult, request: ReduceRequest) -> None:
+    """Say what was found and where everything is."""
+    console = standard_output()
+    for rejected in result.registration.rejected:
+        console.print(f"[yellow]not used[/]: {rejected.path.name}: {rejected.reason}")
+    for note in result.registration.notes:
+        console.print(f"[dim]note: {note}[/]")
+    table = new_table("What was reduced")
+    for column in ("run", "observation", "frames", "good", "light curves"):
+        table.add_column(column, justify="left" if column == "observation" else "right")
+    for observation, summary in zip(
+        result.registration.observations, result.summaries, strict=True
+    ):
+        is_light = observation.kind == "light"
+        cells = [summary["n_good"], summary["n_light_curves"]] if is_light else ["", ""]
+        table.add_row(
+            str(summary["run_id"]), observation.name, str(observation.n_frames), *map(str, cells)
+        )
+    console.print(table)
+    for summary in result.summaries:
+        for rejected_frame in summary["rejected"]:
+            console.print(
+                f"[yellow]rejected[/]: {rejected_frame['frame']}: {rejected_frame['reason']}"
+            )
+        for kind, path in summary["products"].items():
+            console.print(f"{kind.replace('_', ' ')}: {Path(result.folder) / path}")
+    for failure in result.failures:
+        console.print(f"[red]failed[/]: {failure}")
+    _show_next_steps(console, result, request)
+
+
+def _show_next_steps(console: Console, result: ReduceResult, request: ReduceRequest) -> None:
+    which = f"--target {request.target.name!r}" if request.target else "--source 1"
+    console.print(f"light curves: table light_curve in {result.database}")
+    if not result.is_complete:
+        console.print("[yellow]interrupted[/]: run the same command again to continue")
+    console.print(
+        f"next: tianyu lightcurve --database {result.database} {which} --plot curve.png",
+        soft_wrap=True,
+    )

@@ -1,0 +1,171 @@
+"""Reducing a night on this machine: register, publish, work off, sum up."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+from sqlalchemy import func, select
+
+from tianyu.cli.nightrun import work_off
+from tianyu.publisher.publishing import PublishOptions
+from tianyu.publisher.registering import RegisterRequest, Registration, TargetRequest, register
+from tianyu.publisher.survey import InstrumentFacts
+from tianyu.schema import migrate
+from tianyu.schema.database import Database, sqlite_url
+from tianyu.schema.directory import ensure_site
+from tianyu.schema.settings import load_settings
+from tianyu.schema.states import State
+from tianyu.schema.tables import (
+    Frame,
+    FrameVerdict,
+    Image,
+    ImageCopy,
+    Process,
+    SourcePhotometry,
+)
+
+SITE = "local"
+DATABASE_FILE = "tianyu.sqlite"
+
+
+@dataclass(frozen=True)
+class ReduceRequest:
+    """What ``tianyu reduce`` was asked for."""
+
+    paths: tuple[Path, ...]
+    out: Path
+    target: TargetRequest | None
+    facts: InstrumentFacts
+    options: PublishOptions
+    workers: int
+    database_url: str | None = None
+
+
+@dataclass(frozen=True)
+class ReduceResult:
+    """What became of it."""
+
+    database: str
+    folder: str
+    registration: Registration
+    summaries: tuple[dict[str, Any], ...]
+    is_complete: bool
+    failures: tuple[str, ...]
+
+
+def reduce_night(request: ReduceRequest, console: Console) -> ReduceResult:
+    """Register, publish and work off; what was done before is not done again."""
+    request.out.mkdir(parents=True, exist_ok=True)
+    settings = load_settings()
+    database = Database(request.database_url or sqlite_url(request.out / DATABASE_FILE))
+    migrate.upgrade(database)
+    site_id = database.retry(lambda c: ensure_site(c, SITE, request.out, settings.lease_s))
+    registration = _register(database, request, site_id, console)
+    run_ids = [o.run.run_id for o in registration.observations if o.run is not None]
+    is_complete = work_off(
+        database,
+        run_ids,
+        settings=settings,
+        site=SITE,
+        workers=request.workers,
+        console=console,
+    )
+    result = ReduceResult(
+        database=str(database),
+        folder=str(request.out),
+        registration=registration,
+        summaries=tuple(_summary(database, run_id) for run_id in run_ids),
+        is_complete=is_complete,
+        failures=_failures(database, run_ids),
+    )
+    database.dispose()
+    return result
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _register(
+    database: Database, request: ReduceRequest, site_id: int, console: Console
+) -> Registration:
+    with Progress(console=console, transient=True) as progress:
+        tasks = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = progress.add_task(what, total=total)
+            progress.update(tasks[what], completed=done, total=total)
+
+        return register(
+            database,
+            RegisterRequest(
+                paths=request.paths,
+                site_id=site_id,
+                root=request.out,
+                target=request.target,
+                facts=request.facts,
+                options=request.options,
+            ),
+            show,
+        )
+
+
+def _summary(database: Database, run_id: int) -> dict[str, Any]:
+    good = FrameVerdict.is_good
+    with database.read() as connection:
+        reasons = connection.execute(
+            select(Image.name, FrameVerdict.reason)
+            .join(Image, Image.id == FrameVerdict.image_id)
+            .where(FrameVerdict.run_id == run_id, good.is_(False))
+            .order_by(Image.utc_start, Image.id)
+        ).all()
+        n_good = connection.scalar(
+            select(func.count()).where(FrameVerdict.run_id == run_id, good.is_(True))
+        )
+        n_frames = connection.scalar(select(func.count()).where(Frame.run_id == run_id))
+        n_curves = connection.scalar(
+            select(func.count()).where(
+                SourcePhotometry.run_id == run_id, SourcePhotometry.n_epochs > 0
+            )
+        )
+        products = connection.execute(
+            select(Image.kind, ImageCopy.path)
+            .join(ImageCopy, ImageCopy.image_id == Image.id)
+            .where(Image.run_id == run_id, Image.kind.in_(_SHOWN_PRODUCTS))
+        ).all()
+    return {
+        "run_id": run_id,
+        "n_frames": n_frames,
+        "n_good": n_good,
+        "n_light_curves": n_curves,
+        "rejected": [{"frame": name, "reason": reason} for name, reason in reasons],
+        "products": {row.kind: row.path for row in products},
+    }
+
+
+_SHOWN_PRODUCTS = ("master_bias", "master_dark", "master_flat", "template", "scatter_figure")
+
+
+def _failures(database: Database, run_ids: list[int]) -> tuple[str, ...]:
+    query = (
+        select(Process.id, Process.command, Process.error_text)
+        .where(Process.run_id.in_(run_ids), Process.state == State.FAILED.value)
+        .order_by(Process.id)
+    )
+    with database.read() as connection:
+        return tuple(
+            f"{row.command} (process {row.id}): {_last_line(row.error_text)}"
+            for row in connection.execute(query)
+        )
+
+
+def _last_line(text: str | None) -> str:
+    lines = (text or "no reason was recorded").strip().splitlines()
+    return lines[-1]
