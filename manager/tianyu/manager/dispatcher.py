@@ -1,0 +1,104 @@
+"""Pushing ready processes to a broker that carries messages, and noticing lost messages."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, select
+
+from tianyu.broker.errors import BrokerUnreachableError
+from tianyu.broker.interface import Broker, QueueAddress
+from tianyu.schema.database import Database
+from tianyu.schema.dialects import now_us
+from tianyu.schema.engine_tables import HardwareGroup, Queue, Site, Worker
+from tianyu.schema.transitions.dispatch import (
+    Dispatch,
+    confirm,
+    count_queued,
+    return_lost,
+    return_unconfirmed,
+    take_ready,
+)
+
+logger = logging.getLogger(__name__)
+
+LEAST_WINDOW = 100
+WINDOW_PER_CONSUMER = 4
+"""Processes handed over and not yet claimed, per queue: enough that no consumer waits for a
+poll, few enough that priorities and cancelling stay matters of the database."""
+
+SEEN_WITHIN_US = 300_000_000
+"""A consumer that was not seen for five minutes does not widen the window."""
+
+
+@dataclass
+class Dispatcher:
+    """Keeps the queues of a broker filled from the ready processes of the database."""
+
+    database: Database
+    broker: Broker
+
+    def dispatch(self) -> int:
+        """Hand over what is ready, within each queue's window; return how many."""
+        if self.broker.is_blocked:
+            return 0
+        queues, n_consumers = self.database.retry(_queues)
+        window = max(LEAST_WINDOW, WINDOW_PER_CONSUMER * n_consumers)
+        return sum(self._fill(queue, window) for queue in queues)
+
+    def sweep(self) -> int:
+        """Return processes to ``ready`` whose messages were lost; return how many.
+
+        A broker that blocks publishing confirms late, and one that is away has lost nothing
+        yet: then nothing is swept.
+        """
+        if self.broker.is_blocked:
+            return 0
+        returned = self.database.retry(return_unconfirmed)
+        queues, _ = self.database.retry(_queues)
+        for queue in queues:
+            returned += self._sweep_queue(queue)
+        if returned:
+            logger.warning(
+                "%d messages were lost; their processes are ready again",
+                returned,
+                extra={"action": "sweep"},
+            )
+        return returned
+
+    def _fill(self, queue: QueueAddress, window: int) -> int:
+        def take(connection: Connection) -> list[Dispatch]:
+            return take_ready(connection, queue.id, window - count_queued(connection, queue.id))
+
+        taken = self.database.retry(take)
+        if not taken:
+            return 0
+        sent = set(self.broker.publish(queue, [dispatch.process_id for dispatch in taken]))
+        arrived = [dispatch for dispatch in taken if dispatch.process_id in sent]
+        self.database.retry(lambda connection: confirm(connection, arrived))
+        logger.debug("dispatched %d of %d", len(arrived), len(taken), extra={"action": "dispatch"})
+        return len(taken)
+
+    def _sweep_queue(self, queue: QueueAddress) -> int:
+        try:
+            if self.broker.depth(queue) > 0:
+                return 0
+        except BrokerUnreachableError as error:
+            logger.warning("the broker is away, nothing is swept: %s", error)
+            return 0
+        return self.database.retry(lambda connection: return_lost(connection, queue.id))
+
+
+def _queues(connection: Connection) -> tuple[Sequence[QueueAddress], int]:
+    """Return every queue, and how many consumers were seen lately."""
+    query = (
+        select(Queue.id, Site.name, HardwareGroup.name)
+        .join(Site, Site.id == Queue.site_id)
+        .join(HardwareGroup, HardwareGroup.id == Queue.group_id)
+        .order_by(Queue.id)
+    )
+    queues = [QueueAddress(*row) for row in connection.execute(query)]
+    alive = select(func.count()).where(
+        Worker.stopped_us.is_(None), Worker.last_seen_us > now_us() - SEEN_WITHIN_US
+    )
+    return queues, int(connection.scalar(alive) or 0)
