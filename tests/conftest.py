@@ -13,6 +13,9 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+# Servers that tests start: MariaDB and RabbitMQ.
+pytest_plugins = ["tests.servers.fixtures"]
+
 # Deadlines measure the machine, not the code.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

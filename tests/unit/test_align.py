@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tianyu.pipelines.errors import UnusableDataError
-from tianyu.pipelines.science.align import AlignmentError, align
-from tianyu.pipelines.science.stars import StarList
+from tianyu.pipelines.science.align import align
+from tianyu.pipelines.science.alignment import AlignmentError
+from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.transform import AffineTransform
 
 SHAPE = (900, 1100)

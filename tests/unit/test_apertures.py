@@ -93,9 +93,9 @@ def test_a_shift_by_whole_pixels_changes_nothing(dx, dy):
     assert there.x_centroid[0] - dx == pytest.approx(here.x_centroid[0], abs=1e-5)
 
 
-@pytest.mark.parametrize("bit", [MaskBit.BAD, MaskBit.NO_FLAT, MaskBit.NOT_FINITE])
+@pytest.mark.parametrize("bit", [MaskBit.NO_FLAT, MaskBit.NOT_FINITE])
 @pytest.mark.parametrize("place", [(30, 31), (36, 30), (30, 44)])
-def test_a_masked_pixel_is_the_same_as_one_that_is_not_a_number(bit, place):
+def test_a_pixel_without_a_value_is_the_same_as_one_that_is_not_a_number(bit, place):
     pixels = star((61, 61), 30.3, 29.8, 1e4)
     broken, wild, mask = pixels.copy(), pixels.copy(), clear(pixels)
     broken[place], wild[place], mask[place] = np.nan, 1e9, bit
@@ -105,14 +105,23 @@ def test_a_masked_pixel_is_the_same_as_one_that_is_not_a_number(bit, place):
         np.testing.assert_array_equal(getattr(without, column), getattr(masked, column))
 
 
-def test_a_masked_pixel_counts_as_background_and_is_flagged_where_it_lies():
+def test_a_pixel_without_a_value_counts_as_background_and_is_flagged_where_it_lies():
     """At (36, 30) it is 6 px from the centre: outside the 4 px circle, inside that of 8 px."""
     pixels, mask = np.full((61, 61), 2.0, dtype=np.float32), np.zeros((61, 61), dtype=np.uint8)
     pixels[30, 30] += 500.0
-    pixels[30, 36], mask[30, 36] = 9999.0, MaskBit.BAD
+    pixels[30, 36], mask[30, 36] = 9999.0, MaskBit.NO_FLAT
     result = measure(pixels, *at((30.0, 30.0)), (4.0, 8.0), mask=mask)
     np.testing.assert_allclose(result.flux, [[500.0, 500.0]], rtol=1e-6)
     assert flagged(result, FluxFlag.MASKED_PIXEL) == [[False, True]]
+
+
+def test_a_hot_pixel_keeps_the_light_of_the_star_and_is_flagged():
+    pixels = star((61, 61), 30.0, 30.0, 1e4)
+    mask = clear(pixels)
+    mask[31, 30] = MaskBit.BAD
+    result = measure(pixels, *at((30.0, 30.0)), mask=mask)
+    assert result.flux[0, 2] == pytest.approx(1e4, rel=1e-3)
+    assert flagged(result, FluxFlag.MASKED_PIXEL) == [[True, True, True]]
 
 
 def test_a_saturated_pixel_is_summed_and_flagged():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tianyu.pipelines.errors import UnusableDataError
-from tianyu.pipelines.science.detection import Detections, detect_sources
+from tianyu.pipelines.science.detection import detect_sources
+from tianyu.pipelines.science.detections import Detections
 from tianyu.pipelines.science.matching import match_positions
 
 SIGMA = 1.4

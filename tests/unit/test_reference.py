@@ -14,7 +14,7 @@ from tianyu.pipelines.science.reference import (
     spaced,
 )
 from tianyu.pipelines.science.selection import FrameMetrics
-from tianyu.pipelines.science.stars import StarList
+from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.transform import AffineTransform
 
 SHAPE = (400, 500)

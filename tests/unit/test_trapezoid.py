@@ -108,7 +108,7 @@ def test_depth_is_relative_and_the_unit_of_flux_does_not_matter(rng):
 
 def test_the_derivatives_are_those_of_the_model():
     t = np.linspace(-0.15, 0.15, 43)  # none of them on a kink
-    p = np.array([1.0, 0.1, 0.02, 0.011, 0.13, 0.2])
+    p = np.array([1.0, 0.1, 0.02, 0.0111, 0.13, 0.2])
     for k in range(6):
         step = np.zeros(6)
         step[k] = 1e-7

@@ -19,6 +19,7 @@ class EmbeddedBroker:
     """A broker without messages."""
 
     carries_messages = False
+    is_blocked = False
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -30,13 +31,12 @@ class EmbeddedBroker:
         self._changed.set()
         return list(process_ids)
 
-    def subscribe(self, queues: Sequence[QueueAddress]) -> None:
+    def subscribe(self, queues: Sequence[QueueAddress], prefetch: int = 1) -> None:
         """Do nothing: workers name their queues when they claim."""
 
     def receive(self, timeout_s: float) -> Hint | None:
         """Wait until woken or the time is up; there is never a hint."""
-        if self._changed.wait(timeout_s):
-            self._changed.clear()
+        self.wait(timeout_s)
         return None
 
     def acknowledge(self, hint: Hint) -> None:
@@ -51,8 +51,14 @@ class EmbeddedBroker:
             return int(connection.scalar(query) or 0)
 
     def wake(self) -> None:
-        """Let :meth:`receive` return early."""
+        """Let :meth:`wait` return early, in this process of the operating system."""
         self._changed.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait until woken or the time is up."""
+        woken = self._changed.wait(timeout_s)
+        self._changed.clear()
+        return woken
 
     def close(self) -> None:
         """Do nothing: the database belongs to the caller."""

@@ -36,6 +36,9 @@ class Hint:
 class Broker(Protocol):
     """What every broker does.
 
+    Only :meth:`depth` raises when the broker is away. Everything else does what it can: what
+    was not sent is not confirmed, and what was not acknowledged is delivered again.
+
     Attributes
     ----------
     carries_messages : bool
@@ -44,16 +47,36 @@ class Broker(Protocol):
 
     carries_messages: bool
 
-    def publish(self, queue: QueueAddress, process_ids: Sequence[int]) -> Collection[int]:
-        """Send hints; return the ids whose messages the broker has confirmed."""
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the broker refuses messages for now, out of memory or disk.
+
+        Confirms are late then, not lost, and nothing should be sent again.
+        """
         ...
 
-    def subscribe(self, queues: Sequence[QueueAddress]) -> None:
-        """Begin to receive hints of these queues."""
+    def publish(self, queue: QueueAddress, process_ids: Sequence[int]) -> Collection[int]:
+        """Send hints; return the ids whose messages the broker has confirmed.
+
+        An id that is not returned may or may not have arrived.
+        """
+        ...
+
+    def subscribe(self, queues: Sequence[QueueAddress], prefetch: int = 1) -> None:
+        """Begin to receive hints of these queues.
+
+        Parameters
+        ----------
+        queues : sequence of QueueAddress
+            Replaces what was subscribed before.
+        prefetch : int
+            Hints of each queue that may be on their way to this consumer unacknowledged;
+            as many as it has children.
+        """
         ...
 
     def receive(self, timeout_s: float) -> Hint | None:
-        """Return the next hint, or None when none came in time."""
+        """Return the next hint, or None when none came in time or :meth:`wake` was called."""
         ...
 
     def acknowledge(self, hint: Hint) -> None:
@@ -61,11 +84,25 @@ class Broker(Protocol):
         ...
 
     def depth(self, queue: QueueAddress) -> int:
-        """Return how many hints wait in a queue."""
+        """Return how many hints wait in a queue, without those on their way to a consumer.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            If the broker does not answer: that is not the same as an empty queue.
+        """
         ...
 
     def wake(self) -> None:
-        """Let :meth:`receive` return early: something may have become claimable."""
+        """Let :meth:`wait` and :meth:`receive` return early: something may have become ready.
+
+        Reaches those who wait in other processes too where the broker can; a wake may get
+        lost, so that polling stays the backstop.
+        """
+        ...
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a call of :meth:`wake`; return whether there was one."""
         ...
 
     def close(self) -> None:

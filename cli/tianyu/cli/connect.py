@@ -33,12 +33,20 @@ def open_database(url: str | None) -> Iterator[Database]:
     database = Database(load_settings(database_url=url).database_url.get_secret_value())
     _refuse_missing(database)
     try:
-        migrate.check(database)
+        _check(database)
         yield database
     except (OperationalError, InterfaceError) as error:
         raise ConfigurationError(_away(database, error)) from error
     finally:
         database.dispose()
+
+
+def _check(database: Database) -> None:
+    try:
+        migrate.check(database)
+    except DBAPIError as error:
+        # Whatever goes wrong here is the database's doing: no query of ours has run yet.
+        raise ConfigurationError(_away(database, error)) from error
 
 
 def _refuse_missing(database: Database) -> None:

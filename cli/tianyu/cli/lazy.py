@@ -57,6 +57,6 @@ def load_command(entry: CommandEntry) -> Any:
     found = getattr(import_module(module), attribute)
     if isinstance(found, typer.Typer):
         return typer.main.get_command(found)
-    app = typer.Typer(add_completion=False)
+    app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
     app.command(entry.name)(found)
     return typer.main.get_command(app)

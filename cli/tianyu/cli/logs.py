@@ -8,15 +8,16 @@ from enum import StrEnum
 from typing import Any
 
 FIELDS = {
-    "action": ("action",),
-    "run": ("run", "run_id"),
-    "process": ("process", "process_id"),
-    "attempt": ("attempt",),
-    "worker": ("worker", "worker_id"),
-    "site": ("site",),
-    "group": ("group",),
+    "action": "action",
+    "run": "run_id",
+    # A record's own attribute "process" is the number of the process of the system.
+    "process": "process_id",
+    "attempt": "attempt",
+    "worker": "worker_id",
+    "site": "site",
+    "group": "group",
 }
-"""Field of a log line, and the names under which ``extra`` may carry it."""
+"""Field of a log line, and the name under which ``extra`` carries it."""
 
 _HANDLER_NAME = "tianyu-cli"
 
@@ -95,8 +96,8 @@ def _level_of_settings() -> str:
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     found = {}
-    for field, names in FIELDS.items():
-        value = next((getattr(record, n) for n in names if hasattr(record, n)), None)
+    for field, name in FIELDS.items():
+        value = getattr(record, name, None)
         if value is not None:
             # A process id is a text in JSON: a double holds only 53 bits of it.
             found[field] = str(value) if field == "process" else value

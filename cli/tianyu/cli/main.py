@@ -10,7 +10,17 @@ from tianyu.cli.logs import LogLevel, configure_logging
 
 COMMANDS = (
     CommandEntry(
-        "status", "tianyu.cli.status:status_command", "How far runs are, what failed and why."
+        "demo",
+        "tianyu.cli.demo:demo_command",
+        "Simulate a night with a transit and variable stars, reduce it, compare with the truth.",
+    ),
+    CommandEntry(
+        "reduce",
+        "tianyu.cli.reduce:reduce_command",
+        "Reduce a folder of frames to light curves on this machine.",
+    ),
+    CommandEntry(
+        "status", "tianyu.cli.status:status_command", "Show how far runs are, what failed and why."
     ),
     CommandEntry(
         "lightcurve",
@@ -18,11 +28,39 @@ COMMANDS = (
         "Show, plot or export the light curve of one source.",
     ),
     CommandEntry(
-        "sources", "tianyu.cli.sources:sources_command", "List the sources of a run and their scatter."
+        "sources",
+        "tianyu.cli.sources:sources_command",
+        "List the sources of a run and their scatter.",
     ),
     CommandEntry(
-        "frames", "tianyu.cli.frames:frames_command", "What was measured in each frame of a night."
+        "frames",
+        "tianyu.cli.frames:frames_command",
+        "Show what was measured in each frame of a night.",
     ),
+    CommandEntry(
+        "init",
+        "tianyu.cli.init:init_command",
+        "Create or migrate the database and declare the queues.",
+    ),
+    CommandEntry("site", "tianyu.cli.site:app", "Add and list sites."),
+    CommandEntry("instrument", "tianyu.cli.instrument:app", "Add and list instruments."),
+    CommandEntry("target", "tianyu.cli.target:app", "Add and list targets."),
+    CommandEntry(
+        "register",
+        "tianyu.cli.register:register_command",
+        "Register frames and publish their reduction.",
+    ),
+    CommandEntry(
+        "publish",
+        "tianyu.cli.register:publish_command",
+        "Publish the reduction of an observation.",
+    ),
+    CommandEntry(
+        "manager",
+        "tianyu.cli.services:manager_command",
+        "Dispatch processes and watch over workers.",
+    ),
+    CommandEntry("consumer", "tianyu.cli.services:consumer_command", "Claim and run processes."),
     CommandEntry("run", "tianyu.cli.run:app", "List, show, cancel and rescue runs."),
     CommandEntry("process", "tianyu.cli.process:app", "Show, retry and cancel one process."),
     CommandEntry(
@@ -51,7 +89,13 @@ class TianyuGroup(LazyGroup):
             raise typer.Exit(exit_code(error)) from error
 
 
-app = typer.Typer(name="tianyu", cls=TianyuGroup, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="tianyu",
+    cls=TianyuGroup,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
 
 
 def _show_version(wanted: bool) -> None:
@@ -65,7 +109,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def configure(
     *,
-    debug: Annotated[
+    debug: Annotated[  # noqa: ARG001 - read by the group when a command raises
         bool,
         typer.Option("--debug", envvar="TIANYU_DEBUG", help="Show the traceback of every error."),
     ] = False,

@@ -23,3 +23,12 @@ ObservationOption = Annotated[
     str | None,
     typer.Option("--observation", metavar="NAME", help="Name or number of an observation."),
 ]
+
+BrokerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--broker",
+        metavar="URL",
+        help="embedded: or amqp://USER@HOST/VHOST. Default: the setting broker_url.",
+    ),
+]

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+from tianyu.publisher.registering import TargetRequest
 from tianyu.schema.errors import ConfigurationError
 
 
@@ -55,3 +56,25 @@ def parse_target_pixel(text: str) -> tuple[float, float, str]:
     raise ConfigurationError(
         f"--target-pixel {text!r} is not of the form X,Y@FRAME, such as 328.5,337.6@night_0042"
     )
+
+
+def target_request(
+    name: str | None, ra: float | None, dec: float | None, pixel: str | None
+) -> TargetRequest | None:
+    """Build what is asked of a target from its options.
+
+    Raises
+    ------
+    ConfigurationError
+        If a target is described but not named, or the pixel cannot be read.
+    """
+    if name is None:
+        if ra is not None or dec is not None or pixel is not None:
+            raise ConfigurationError(
+                "--ra, --dec and --target-pixel describe a target: add --target"
+            )
+        return None
+    if pixel is None:
+        return TargetRequest(name, ra, dec)
+    x, y, frame = parse_target_pixel(pixel)
+    return TargetRequest(name, ra, dec, frame, x, y)

@@ -9,7 +9,7 @@ from rich.console import Console
 from tianyu.cli.answers import print_json
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.errors import WorkFailedError
-from tianyu.cli.parsing import parse_options, parse_target_pixel
+from tianyu.cli.parsing import parse_options, target_request
 from tianyu.cli.reduction import (
     DATABASE_FILE,
     ReduceRequest,
@@ -18,9 +18,7 @@ from tianyu.cli.reduction import (
     reduce_night,
 )
 from tianyu.publisher.publishing import CHUNK_FRAMES, FAN_OUT, PublishOptions
-from tianyu.publisher.registering import TargetRequest
 from tianyu.publisher.survey import InstrumentFacts
-from tianyu.schema.errors import ConfigurationError
 
 
 def reduce_command(
@@ -92,7 +90,7 @@ def reduce_command(
     request = ReduceRequest(
         paths=tuple(paths),
         out=out,
-        target=_target(target, ra, dec, target_pixel),
+        target=target_request(target, ra, dec, target_pixel),
         facts=InstrumentFacts(
             latitude_deg=site_lat,
             longitude_deg=site_lon,
@@ -117,21 +115,6 @@ def reduce_command(
             f"{len(result.failures)} processes failed; see `tianyu status --database "
             f"{result.database}`"
         )
-
-
-def _target(
-    name: str | None, ra: float | None, dec: float | None, pixel: str | None
-) -> TargetRequest | None:
-    if name is None:
-        if ra is not None or dec is not None or pixel is not None:
-            raise ConfigurationError(
-                "--ra, --dec and --target-pixel describe a target: add --target"
-            )
-        return None
-    if pixel is None:
-        return TargetRequest(name, ra, dec)
-    x, y, frame = parse_target_pixel(pixel)
-    return TargetRequest(name, ra, dec, frame, x, y)
 
 
 def show_result(result: ReduceResult, request: ReduceRequest) -> None:

@@ -7,8 +7,8 @@ from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.fits.pixels import read_pixels
 from tianyu.pipelines.frames import FrameFile, product_of
+from tianyu.pipelines.science.badpixels import bad_pixels
 from tianyu.pipelines.science.calibrate import Calibrator
-from tianyu.pipelines.science.masters import bad_pixels
 from tianyu.pipelines.step import ProcessId, StepParameters
 
 KEPT_CALIBRATORS = 4

@@ -7,7 +7,7 @@ from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.align import align
 from tianyu.pipelines.science.arrays import FloatArray, IntArray
 from tianyu.pipelines.science.matching import match_positions
-from tianyu.pipelines.science.stars import StarList
+from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.wcs import LinearWcs, standard_coordinates
 from tianyu.schema.tables import Sky, SourcePosition
 

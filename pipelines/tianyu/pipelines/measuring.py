@@ -8,7 +8,8 @@ from tianyu.pipelines.science.arrays import AnyArray, FloatImage, MaskImage
 from tianyu.pipelines.science.calibrate import Calibrator
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.sky import SkyModel, measure_sky
-from tianyu.pipelines.science.stars import StarList, find_stars
+from tianyu.pipelines.science.starlist import StarList
+from tianyu.pipelines.science.stars import find_stars
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from tianyu.pipelines.errors import MissingInputError
 from tianyu.pipelines.frames import FrameFile, raw_frames
 from tianyu.pipelines.science.reference import ProvisionalLimits
 from tianyu.pipelines.science.stack import Canvas
-from tianyu.pipelines.science.stars import StarList
+from tianyu.pipelines.science.starlist import StarList
 from tianyu.schema.tables import ReferenceFrame
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.frames import FrameFile, read_frame
 from tianyu.pipelines.science.arrays import AnyArray
-from tianyu.pipelines.science.masters import RowReader
+from tianyu.pipelines.science.strips import RowReader
 
 RAW_BYTES_IN_MEMORY = 512 * 1024 * 1024
 """Raw frames are kept whole below this, since decompressing one for every strip is slow."""

@@ -10,7 +10,7 @@ from tianyu.pipelines.frames import FrameFile, read_frame
 from tianyu.pipelines.measuring import MeasuredFrame
 from tianyu.pipelines.products import NewImage, Products
 from tianyu.pipelines.saving import save_image
-from tianyu.pipelines.science.align import Alignment
+from tianyu.pipelines.science.alignment import Alignment
 from tianyu.pipelines.science.arrays import AnyArray
 from tianyu.pipelines.science.stack import Canvas, PartialStack
 from tianyu.pipelines.science.transform import AffineTransform

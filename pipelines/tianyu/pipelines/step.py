@@ -4,11 +4,28 @@ A step says what it reads and writes, so that a graph can be checked before anyt
 its parameters are a typed model, validated when published and again when run; its function
 takes the parameters and a context and returns its products, which the engine commits
 together with its success.
+
+Steps live in modules, and importing a module registers its steps. Three places are searched:
+
+``tianyu.pipelines.steps``
+    The steps of this package; each stands in the module that bears its name, so that a worker
+    loads the one it was asked for and not the science of all others.
+``TIANYU_STEP_MODULES``
+    An environment variable with module names, separated by commas: for a step that is being
+    tried out, or that belongs to one installation. The modules must be importable wherever
+    the step is published or run, for instance by way of ``PYTHONPATH``.
+entry points of the group ``tianyu.steps``
+    For steps that come as a package of their own. Its ``pyproject.toml`` says::
+
+        [project.entry-points."tianyu.steps"]
+        transits = "my_survey.transit_steps"
 """
 
 import importlib
+import importlib.metadata
+import os
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, Generic, TypeVar
@@ -19,6 +36,11 @@ from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import InvalidParametersError
 from tianyu.pipelines.products import Products
 from tianyu.schema import pid
+from tianyu.schema.errors import ConfigurationError
+
+BUILT_IN = "tianyu.pipelines.steps"
+MODULES_VARIABLE = "TIANYU_STEP_MODULES"
+ENTRY_POINT_GROUP = "tianyu.steps"
 
 
 def _read_pid(value: Any) -> int:
@@ -104,15 +126,16 @@ def step(
     return register
 
 
-@cache
-def _import_steps() -> None:
-    package = importlib.import_module("tianyu.pipelines.steps")
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-
-
 def all_steps() -> Mapping[str, Step[Any]]:
-    """Return every step by name; importing the package of steps registers them."""
+    """Return every step by name; importing their modules registers them.
+
+    Raises
+    ------
+    ConfigurationError
+        If a module outside this package cannot be imported; the text says who named it.
+    ValueError
+        If two steps have one name.
+    """
     _import_steps()
     return dict(sorted(_REGISTRY.items()))
 
@@ -120,16 +143,54 @@ def all_steps() -> Mapping[str, Step[Any]]:
 def find_step(name: str) -> Step[Any]:
     """Return a step by name.
 
+    Of this package only the step's own module is imported; the modules of others only for a
+    name that is not found there.
+
     Raises
     ------
     InvalidParametersError
         If there is none of that name; the text lists the known ones.
+    ConfigurationError
+        If a module outside this package cannot be imported.
     """
-    _import_steps()
+    if name not in _REGISTRY and name in _built_in_modules():
+        importlib.import_module(f"{BUILT_IN}.{name}")
+    if name not in _REGISTRY:
+        _import_steps()
     if name not in _REGISTRY:
         known = ", ".join(sorted(_REGISTRY))
         raise InvalidParametersError(f"there is no step {name!r}; known steps: {known}")
     return _REGISTRY[name]
+
+
+@cache
+def _import_steps() -> None:
+    for module in sorted(_built_in_modules()):
+        importlib.import_module(f"{BUILT_IN}.{module}")
+    for name, origin in _foreign_modules():
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"the module {name!r} with steps, named in {origin}, cannot be imported: {error}; "
+                "install it, correct the name, or take it out"
+            ) from error
+
+
+@cache
+def _built_in_modules() -> frozenset[str]:
+    package = importlib.import_module(BUILT_IN)
+    return frozenset(module.name for module in pkgutil.iter_modules(package.__path__))
+
+
+def _foreign_modules() -> Iterator[tuple[str, str]]:
+    """Yield modules with steps outside this package, and who named them."""
+    for name in os.environ.get(MODULES_VARIABLE, "").split(","):
+        if name.strip():
+            yield name.strip(), f"the variable {MODULES_VARIABLE}"
+    for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        owner = point.dist.name if point.dist is not None else "an unknown package"
+        yield point.module, f"the entry point {point.name!r} of {owner}"
 
 
 def validate(name: str, values: Mapping[str, Any]) -> StepParameters:

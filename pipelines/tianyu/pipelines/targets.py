@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import FloatArray
-from tianyu.pipelines.science.detection import Detections
+from tianyu.pipelines.science.detections import Detections
 from tianyu.pipelines.science.transform import AffineTransform
 from tianyu.pipelines.science.wcs import LinearWcs
 from tianyu.pipelines.step import StepParameters

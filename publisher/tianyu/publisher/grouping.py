@@ -1,13 +1,18 @@
 """From loose frames to observations: frames that are processed together."""
 
-from collections.abc import Iterable
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from tianyu.pipelines.fits import FrameKind
+from tianyu.publisher.nights import guess_noon_h, night_of
 from tianyu.publisher.scanning import ScannedFrame
 
-HOURS_PER_DEGREE = 1.0 / 15.0
+MAX_NAME = 190
+"""Length of the column ``observation.name``."""
+
+_CALIBRATION_FIRST = (FrameKind.BIAS, FrameKind.DARK, FrameKind.FLAT, FrameKind.LIGHT)
 
 
 @dataclass(frozen=True)
@@ -29,16 +34,32 @@ class FrameGroup:
         return header.height, header.width
 
     def name(self, target: str | None) -> str:
-        """Return the name under which this group is registered as an observation."""
+        """Return the name under which this group is registered as an observation.
+
+        Frames of the same group, registered another day, get the same name.
+        """
         what = {
             FrameKind.LIGHT: target or self.object_name or "field",
-            FrameKind.DARK: f"dark {self.exposure_s:g} s" if self.exposure_s else "dark",
+            # All digits: two exposure times must never share a name.
+            FrameKind.DARK: f"dark {self.exposure_s:.12g} s" if self.exposure_s else "dark",
         }.get(self.kind, self.kind.value)
         height, width = self.shape
-        binning = self.frames[0].header.binning_x
-        size = f"{width}x{height}" + (f" bin {binning}" if binning > 1 else "")
+        size = f"{width}x{height}{_binning(self.frames[0])}"
         parts = [what, self.filter_name, self.night, self.instrument, size]
-        return ", ".join(part for part in parts if part)
+        return _fitted(", ".join(part for part in parts if part))
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What the frames of one group have in common."""
+
+    kind: FrameKind
+    instrument: str
+    filter_name: str | None
+    exposure_s: float | None
+    night: str
+    object_name: str | None
+    size: tuple[int, int, int, int]
 
 
 def instrument_name(frame: ScannedFrame) -> str:
@@ -46,20 +67,6 @@ def instrument_name(frame: ScannedFrame) -> str:
     header = frame.header
     names = [header.telescope_name, header.instrument_name]
     return " ".join(name for name in names if name) or "unknown camera"
-
-
-def night_of(utc: datetime | None, longitude_deg: float | None) -> str:
-    """Return the date on which a night began: the local date at the noon before.
-
-    Examples
-    --------
-    >>> night_of(datetime(2017, 12, 20, 4, 15), -110.88)
-    '2017-12-19'
-    """
-    if utc is None:
-        return "unknown night"
-    local = utc + timedelta(hours=(longitude_deg or 0.0) * HOURS_PER_DEGREE)
-    return (local - timedelta(hours=12)).date().isoformat()
 
 
 def group_frames(
@@ -83,33 +90,73 @@ def group_frames(
     list of FrameGroup
         Calibration first, since science needs it: bias, dark, flat, light.
     """
-    groups: dict[tuple[object, ...], list[ScannedFrame]] = {}
+    by_instrument: defaultdict[str, list[ScannedFrame]] = defaultdict(list)
     for frame in frames:
-        header = frame.header
-        longitude = header.longitude_deg if longitude_deg is None else longitude_deg
-        key = (
-            header.kind,
-            instrument_name(frame),
-            header.filter_name if header.kind in {FrameKind.FLAT, FrameKind.LIGHT} else None,
-            header.exposure_s if header.kind is FrameKind.DARK else None,
-            night_of(header.utc_start, longitude),
-            header.object_name if header.kind is FrameKind.LIGHT and not one_target else None,
-            header.height,
-            header.width,
-            header.binning_x,
+        by_instrument[instrument_name(frame)].append(frame)
+    groups: defaultdict[_Key, list[ScannedFrame]] = defaultdict(list)
+    for instrument, members in by_instrument.items():
+        nights = _nights(members, longitude_deg)
+        for frame in members:
+            groups[_key(frame, instrument, nights[frame.path], one_target)].append(frame)
+    found = [_group(key, members) for key, members in groups.items()]
+    return sorted(found, key=lambda g: (_CALIBRATION_FIRST.index(g.kind), g.name(None)))
+
+
+def _nights(frames: Sequence[ScannedFrame], longitude_deg: float | None) -> Mapping[object, str]:
+    """Return the night of every frame of one instrument, by path."""
+    stated = [f.header.longitude_deg for f in frames if f.header.longitude_deg is not None]
+    # Calibration frames often lack what the light frames of the same camera state.
+    common = stated[0] if stated and longitude_deg is None else longitude_deg
+    lights = [f.header.utc_start for f in frames if f.header.kind is FrameKind.LIGHT]
+    noon_h = guess_noon_h(utc for utc in lights if utc is not None)
+    return {
+        frame.path: night_of(
+            frame.header.utc_start,
+            frame.header.longitude_deg
+            if longitude_deg is None and frame.header.longitude_deg is not None
+            else common,
+            noon_h=noon_h,
         )
-        groups.setdefault(key, []).append(frame)
-    found = [
-        FrameGroup(
-            kind=members[0].header.kind,
-            instrument=instrument_name(members[0]),
-            filter_name=key[2],  # type: ignore[arg-type]  # the key is a plain tuple
-            exposure_s=key[3],  # type: ignore[arg-type]
-            night=str(key[4]),
-            object_name=members[0].header.object_name,
-            frames=tuple(members),
-        )
-        for key, members in groups.items()
-    ]
-    calibration_first = [FrameKind.BIAS, FrameKind.DARK, FrameKind.FLAT, FrameKind.LIGHT]
-    return sorted(found, key=lambda g: (calibration_first.index(g.kind), g.name(None)))
+        for frame in frames
+    }
+
+
+def _key(frame: ScannedFrame, instrument: str, night: str, one_target: bool) -> _Key:
+    header = frame.header
+    is_light = header.kind is FrameKind.LIGHT
+    return _Key(
+        kind=header.kind,
+        instrument=instrument,
+        filter_name=header.filter_name if is_light or header.kind is FrameKind.FLAT else None,
+        exposure_s=header.exposure_s if header.kind is FrameKind.DARK else None,
+        night=night,
+        object_name=header.object_name if is_light and not one_target else None,
+        size=(header.height, header.width, header.binning_x, header.binning_y),
+    )
+
+
+def _group(key: _Key, members: Sequence[ScannedFrame]) -> FrameGroup:
+    return FrameGroup(
+        kind=key.kind,
+        instrument=key.instrument,
+        filter_name=key.filter_name,
+        exposure_s=key.exposure_s,
+        night=key.night,
+        object_name=members[0].header.object_name,
+        frames=tuple(members),
+    )
+
+
+def _binning(frame: ScannedFrame) -> str:
+    x, y = frame.header.binning_x, frame.header.binning_y
+    if x == y:
+        return f" bin {x}" if x > 1 else ""
+    return f" bin {x}x{y}"
+
+
+def _fitted(name: str) -> str:
+    """Cut a name that is too long for its column, so that it still differs from its like."""
+    if len(name) <= MAX_NAME:
+        return name
+    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: MAX_NAME - len(mark) - 2]}… {mark}"

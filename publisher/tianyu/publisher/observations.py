@@ -1,22 +1,25 @@
 """Registering an observation: its row, its frames, and where their files lie."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from tianyu.pipelines.fits import FrameHeader
-from tianyu.publisher.placing import Placement, place
-from tianyu.publisher.scanning import ScannedFrame
+from tianyu.publisher.collisions import retry_collisions
+from tianyu.publisher.naming import free_name, plain_stem, safe_name
+from tianyu.publisher.placing import Placement, place, take_away
+from tianyu.publisher.scanning import ScannedFrame, is_recompressed
 from tianyu.publisher.survey import insert_named
 from tianyu.schema.database import Database
 from tianyu.schema.dialects import now_us
+from tianyu.schema.errors import ConfigurationError
 from tianyu.schema.paths import raw_path
-from tianyu.schema.tables import Image, ImageCopy, Observation, ObservationTarget
+from tianyu.schema.tables import Image, ImageCopy, Observation
 
 
 @dataclass(frozen=True)
@@ -32,13 +35,13 @@ class ObservationSpec:
 
 
 @dataclass(frozen=True)
-class ExpectedTarget:
-    """Where a registered target stands; ``frame`` names the file whose pixels are meant."""
+class _Arrival:
+    """A frame that is to be registered, its place, and its row where only a copy is new."""
 
-    target_id: int
-    frame: str | None = None
-    x: float | None = None
-    y: float | None = None
+    frame: ScannedFrame
+    name: str
+    path: str
+    image_id: int | None
 
 
 def ensure_observation(connection: Connection, spec: ObservationSpec) -> int:
@@ -63,7 +66,8 @@ def register_frames(
     """Place the files of frames and insert their rows; frames already registered are skipped.
 
     Files come first: a row never names a file that is not there, and a file without a row is
-    found again by the next registration.
+    found again by the next registration. The originals of moved frames go last of all. A
+    frame that is known from another site only gets its copy here.
 
     Returns
     -------
@@ -71,100 +75,40 @@ def register_frames(
         Number of frames that are new.
     """
     with database.read() as connection:
-        known = set(
-            connection.scalars(
-                select(Image.fingerprint).where(Image.observation_id == observation_id)
-            )
-        )
-    new = [frame for frame in frames if frame.fingerprint not in known]
-    names = _unique_names(new)
-    for done, (frame, name) in enumerate(zip(new, names, strict=True)):
-        place(frame.path, root, raw_path(observation_id, name), placement)
+        arrivals = _arrivals(connection, observation_id, site_id, frames)
+    placed = []
+    for done, arrival in enumerate(arrivals):
+        placed.append(place(arrival.frame.path, root, arrival.path, placement))
         if progress is not None:
-            progress(done + 1, len(new))
-
-    def work(connection: Connection) -> None:
-        for frame, name in zip(new, names, strict=True):
-            _insert_frame(connection, observation_id, site_id, frame, name)
-
-    database.retry(work)
-    return len(new)
-
-
-def expect_target(connection: Connection, observation_id: int, target: ExpectedTarget) -> None:
-    """Note where a target stands in an observation's frames; the last word counts."""
-    image_id = None
-    if target.frame is not None:
-        image_id = find_frame(connection, observation_id, target.frame)
-    table = ObservationTarget.__table__
-    connection.execute(
-        table.delete().where(  # type: ignore[attr-defined]  # a Table
-            table.c.observation_id == observation_id, table.c.target_id == target.target_id
-        )
-    )
-    connection.execute(
-        insert(ObservationTarget).values(
-            observation_id=observation_id,
-            target_id=target.target_id,
-            image_id=image_id,
-            x=target.x,
-            y=target.y,
-        )
-    )
+            progress(done + 1, len(arrivals))
+    n_new = retry_collisions(database, lambda c: _insert(c, observation_id, site_id, arrivals))
+    if placement is Placement.MOVE:
+        for arrival, target in zip(arrivals, placed, strict=True):
+            take_away(arrival.frame.path, target)
+    return n_new
 
 
 def find_frame(connection: Connection, observation_id: int, name: str) -> int | None:
-    """Return the image of an observation by its file name, with or without its endings."""
-    query = select(Image.id, Image.name).where(Image.observation_id == observation_id)
-    for row in connection.execute(query):
-        if row.name == name or row.name.lower().startswith(f"{name.lower()}."):
-            return int(row.id)
-    return None
+    """Return the image of an observation by its file name; None if there is none.
 
+    The case does not matter, endings and folders may be left out.
 
-def _unique_names(frames: Sequence[ScannedFrame]) -> list[str]:
-    """Return file names; where two folders hold files of one name, the later gets a suffix."""
-    taken: set[str] = set()
-    names = []
-    for frame in frames:
-        name = frame.path.name
-        if name.lower() in taken:
-            name = f"{frame.fingerprint[:8]}_{name}"
-        taken.add(name.lower())
-        names.append(name)
-    return names
-
-
-def _insert_frame(
-    connection: Connection, observation_id: int, site_id: int, frame: ScannedFrame, name: str
-) -> None:
-    header = frame.header
-    start = header.utc_start
-    mid = start + timedelta(seconds=header.exposure_s / 2) if start is not None else None
-    key = connection.execute(
-        insert(Image).values(
-            kind=header.kind.value,
-            name=name,
-            observation_id=observation_id,
-            width=header.width,
-            height=header.height,
-            binning=header.binning_x,
-            exposure_s=header.exposure_s,
-            utc_start=start,
-            utc_mid=mid,
-            fingerprint=frame.fingerprint,
-            header=header_json(header),
-        )
-    ).inserted_primary_key
-    connection.execute(
-        insert(ImageCopy).values(
-            image_id=key[0] if key is not None else None,
-            site_id=site_id,
-            path=raw_path(observation_id, name),
-            size_bytes=frame.size_bytes,
-            created_us=now_us(),
-        )
+    Raises
+    ------
+    ConfigurationError
+        If the name without its ending is that of several frames.
+    """
+    query = select(Image.id, Image.name).where(
+        Image.observation_id == observation_id, Image.birth.is_(None)
     )
+    stem, whole = plain_stem(name), safe_name(name).lower()
+    alike = [row for row in connection.execute(query) if plain_stem(row.name) == stem]
+    exact = [row for row in alike if row.name.lower() == whole]
+    if not exact and len(alike) > 1:
+        raise ConfigurationError(
+            f"{name!r} may be any of {', '.join(row.name for row in alike)}; give the whole name"
+        )
+    return next((int(row.id) for row in (*exact, *alike)), None)
 
 
 def header_json(header: FrameHeader) -> dict[str, Any]:
@@ -178,3 +122,84 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     return list(value) if isinstance(value, tuple) else value
+
+
+def _known(connection: Connection, observation_id: int, site_id: int) -> list[Row[Any]]:
+    """Return the raw frames of an observation, with the path of their copy here or None."""
+    query = (
+        select(Image.id, Image.name, Image.fingerprint, Image.utc_start, ImageCopy.path)
+        .outerjoin(ImageCopy, (ImageCopy.image_id == Image.id) & (ImageCopy.site_id == site_id))
+        .where(Image.observation_id == observation_id, Image.birth.is_(None))
+        .order_by(Image.id)
+    )
+    return list(connection.execute(query))
+
+
+def _arrivals(
+    connection: Connection, observation_id: int, site_id: int, frames: Sequence[ScannedFrame]
+) -> list[_Arrival]:
+    """Return the frames that are new, or have no copy here yet, with names that are free."""
+    known = _known(connection, observation_id, site_id)
+    by_fingerprint = {row.fingerprint: row for row in known}
+    by_stem = {plain_stem(row.name): row for row in known}
+    taken = {row.name.lower() for row in known}
+    arrivals = []
+    for frame in frames:
+        row = by_fingerprint.get(frame.fingerprint)
+        twin = by_stem.get(plain_stem(frame.path.name))
+        if row is None and twin and is_recompressed(frame, twin.name, twin.utc_start):
+            row = twin
+        if row is not None and row.path is not None:
+            continue
+        name = row.name if row is not None else free_name(frame.path.name, frame.fingerprint, taken)
+        taken.add(name.lower())
+        path = raw_path(observation_id, name)
+        arrivals.append(_Arrival(frame, name, path, None if row is None else int(row.id)))
+    return arrivals
+
+
+def _insert(
+    connection: Connection, observation_id: int, site_id: int, arrivals: Sequence[_Arrival]
+) -> int:
+    """Insert images and copies; what another publisher inserted meanwhile is left alone."""
+    known = {row.fingerprint: row for row in _known(connection, observation_id, site_id)}
+    new = [a for a in arrivals if a.image_id is None and a.frame.fingerprint not in known]
+    if new:
+        connection.execute(insert(Image), [_image_values(observation_id, a) for a in new])
+    ids = {row.fingerprint: row for row in _known(connection, observation_id, site_id)}
+    copies = []
+    for arrival in arrivals:
+        row = ids.get(arrival.frame.fingerprint)
+        if row is None or row.path is None:
+            image_id = row.id if row is not None else arrival.image_id
+            copies.append(_copy_values(site_id, image_id, arrival))
+    if copies:
+        connection.execute(insert(ImageCopy).values(created_us=now_us()), copies)
+    return len(new)
+
+
+def _image_values(observation_id: int, arrival: _Arrival) -> dict[str, Any]:
+    header = arrival.frame.header
+    start = header.utc_start
+    return {
+        "kind": header.kind.value,
+        "name": arrival.name,
+        "observation_id": observation_id,
+        "width": header.width,
+        "height": header.height,
+        "binning": header.binning_x,
+        "exposure_s": header.exposure_s,
+        "utc_start": start,
+        "utc_mid": None if start is None else start + timedelta(seconds=header.exposure_s / 2),
+        "fingerprint": arrival.frame.fingerprint,
+        "header": header_json(header),
+    }
+
+
+def _copy_values(site_id: int, image_id: int | None, arrival: _Arrival) -> Mapping[str, Any]:
+    return {
+        "image_id": image_id,
+        "site_id": site_id,
+        "path": arrival.path,
+        "size_bytes": arrival.frame.size_bytes,
+    }

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Connection, Table
 
 from tianyu.schema.dialects import bulk_insert
@@ -22,7 +23,8 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
         In a transaction.
     table : Table
     columns : mapping of str to array
-        One-dimensional, all of one length; NaN and infinities become NULL.
+        One-dimensional, all of one length; NaN and infinities become NULL. Times and JSON are
+        given as Python values and written as the type of the column wants them.
 
     Returns
     -------
@@ -32,7 +34,8 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
     Raises
     ------
     ValueError
-        If the lengths differ or a column is unknown to the table.
+        If the lengths differ, an array is not one-dimensional, or a column is unknown to the
+        table.
     """
     unknown = [name for name in columns if name not in table.c]
     if unknown:
@@ -40,7 +43,8 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns for {table.name} differ in length: {lengths}")
-    rows = list(zip(*(_plain(values) for values in columns.values()), strict=True))
+    ready = [_converted(connection, table.c[name], columns[name]) for name in columns]
+    rows = list(zip(*ready, strict=True))
     bulk_insert(connection, table, list(columns), rows)
     return len(rows)
 
@@ -54,8 +58,20 @@ def plain(value: Any) -> Any:
     return value
 
 
+def _converted(connection: Connection, column: SqlColumn[Any], values: Column) -> list[Any]:
+    dialect = connection.dialect
+    convert = column.type.dialect_impl(dialect).bind_processor(dialect)
+    plain_values = _plain(values)
+    if convert is None or (isinstance(values, np.ndarray) and values.dtype.kind in "biuf"):
+        return plain_values
+    # NULL stays NULL; the type of JSON would write the text "null".
+    return [None if value is None else convert(value) for value in plain_values]
+
+
 def _plain(values: Column) -> list[Any]:
     if isinstance(values, np.ndarray):
+        if values.ndim != 1:
+            raise ValueError(f"a column has one dimension, not shape {values.shape}")
         if values.dtype.kind == "f":
             finite = np.isfinite(values)
             if not finite.all():

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from tianyu.schema import dialects
 from tianyu.schema.errors import ConfigurationError
@@ -27,16 +27,21 @@ class Database:
     ----------
     url : str
         SQLAlchemy URL, ``sqlite:///night.sqlite`` or ``mysql+pymysql://user:…@host/name``.
+
+    Raises
+    ------
+    ConfigurationError
+        If the URL cannot be read, names no file, or needs a driver that is not installed.
     """
 
     def __init__(self, url: str) -> None:
         self.url = _parse(url)
-        options = dialects.engine_options(self.url.get_backend_name())
-        if self.is_embedded and not self.url.database:
+        # In memory every connection, and every process, would have a database of its own.
+        if self.is_embedded and self.url.database in {None, "", ":memory:"}:
             raise ConfigurationError(
                 f"the database URL {url!r} names no file; give sqlite:///FOLDER/tianyu.sqlite"
             )
-        self.engine = create_engine(self.url, **options)
+        self.engine = _engine(self.url)
         dialects.prepare(self.engine)
 
     @property
@@ -97,9 +102,11 @@ class Database:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
+        # What stands before an @ may be a password.
         raise ConfigurationError(
-            f"{url!r} is not a database URL; write sqlite:///FILE or mysql+pymysql://USER@HOST/NAME"
+            f"{url.rpartition('@')[2]!r} is not a database URL; write sqlite:///FILE or "
+            "mysql+pymysql://USER@HOST/NAME"
         ) from error
     if parsed.get_backend_name() not in {"sqlite", "mysql", "mariadb"}:
         raise ConfigurationError(
@@ -108,6 +115,22 @@ def _parse(url: str) -> URL:
     return parsed
 
 
+def _engine(url: URL) -> Engine:
+    try:
+        return create_engine(url, **dialects.engine_options(url.get_backend_name()))
+    except (ImportError, NoSuchModuleError) as error:
+        raise ConfigurationError(
+            f"the driver of {url.drivername!r} is not there ({error}); use sqlite, or "
+            "mysql+pymysql with PyMySQL installed"
+        ) from error
+
+
 def sqlite_url(path: Path) -> str:
-    """Return the URL of a SQLite file."""
-    return f"sqlite:///{path}"
+    """Return the URL of a SQLite file, whatever characters its path holds.
+
+    Examples
+    --------
+    >>> sqlite_url(Path("50%.sqlite"))
+    'sqlite:///50%25.sqlite'
+    """
+    return URL.create("sqlite", database=str(path)).render_as_string()

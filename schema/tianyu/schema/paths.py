@@ -11,7 +11,8 @@ from tianyu.schema.errors import UnsafePathError
 
 _FORBIDDEN = re.compile(r'[<>:"|?*\\\x00-\x1f]')
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
-MAX_COMPONENT = 200
+MAX_COMPONENT_BYTES = 200
+"""File systems count bytes of UTF-8 and allow 255; products put numbers in front of a name."""
 
 
 def check_component(name: str) -> str:
@@ -20,8 +21,8 @@ def check_component(name: str) -> str:
     Raises
     ------
     UnsafePathError
-        If it is empty, a dot name, too long, reserved, or has a character that some system
-        does not allow.
+        If it is empty, a dot name, too long, reserved, no valid text, or has a character that
+        some system does not allow.
 
     Examples
     --------
@@ -29,7 +30,7 @@ def check_component(name: str) -> str:
     'M31 r 0001.fits'
     """
     reserved = name.split(".", 1)[0].rstrip().lower() in _RESERVED
-    if name in {"", ".", ".."} or len(name) > MAX_COMPONENT or reserved:
+    if name in {"", ".", ".."} or not 0 < _length_bytes(name) <= MAX_COMPONENT_BYTES or reserved:
         raise UnsafePathError(f"{name!r} cannot be a file name on every platform; rename it")
     if _FORBIDDEN.search(name) or "/" in name or name[-1] in ". ":
         raise UnsafePathError(
@@ -69,6 +70,18 @@ def resolve(root: Path, relative: str) -> Path:
         check_component(part)
     base = root.resolve()
     path = base.joinpath(*pure.parts)
-    if not path.resolve().is_relative_to(base):
+    try:
+        is_inside = path.resolve().is_relative_to(base)
+    except (OSError, RuntimeError) as error:  # a symbolic link that leads to itself
+        raise UnsafePathError(f"the stored path {relative!r} leads nowhere: {error}") from error
+    if not is_inside:
         raise UnsafePathError(f"the stored path {relative!r} leads out of the site's root {root}")
     return path
+
+
+def _length_bytes(name: str) -> int:
+    """Return the length in UTF-8; 0 for what has none, a name with undecodable bytes."""
+    try:
+        return len(name.encode())
+    except UnicodeEncodeError:
+        return 0

@@ -5,6 +5,7 @@ Order: arguments, environment (``TIANYU_…``), the file named by ``TIANYU_CONFI
 """
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ def load_settings(**overrides: Any) -> Settings:
     Raises
     ------
     ConfigurationError
-        If a value does not validate; the text names the setting and what is wrong.
+        If a value does not validate or the file cannot be read; the text names the setting and
+        what is wrong.
     """
     try:
         return Settings(**{k: v for k, v in overrides.items() if v is not None})
@@ -89,10 +91,15 @@ def load_settings(**overrides: Any) -> Settings:
             "these settings cannot be used (environment variables TIANYU_… or the file "
             f"{config_file()}):\n" + "\n".join(lines)
         ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(
+            f"the settings file {config_file()} cannot be read: {error}; mend it, or name "
+            f"another in {CONFIG_VARIABLE}"
+        ) from error
 
 
 def _without_password(url: str) -> str:
     try:
         return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         return url.split(":", 1)[0] + ":…" if "@" in url else url

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-
 from tests.integration.engine.backends import BACKENDS, clear, forbidden_changes, prepared
 from tests.integration.engine.world import World
+
 from tianyu.schema.database import Database
 
 

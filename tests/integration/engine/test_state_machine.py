@@ -2,8 +2,8 @@
 
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-
 from tests.integration.engine.machine import EngineMachine
+
 from tianyu.schema.database import Database
 
 
@@ -12,7 +12,6 @@ def test_the_engine_does_what_the_model_does(database: Database) -> None:
         pass
 
     Machine.database = database
-    storm = settings.get_current_profile_name() == "storm"
-    run_state_machine_as_test(
-        Machine, settings=settings() if storm else settings(max_examples=100, stateful_step_count=40)
-    )
+    is_storm = settings.get_current_profile_name() == "storm"
+    short = settings(max_examples=40, stateful_step_count=40)
+    run_state_machine_as_test(Machine, settings=settings() if is_storm else short)

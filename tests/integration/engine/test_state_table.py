@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-
 from tests.integration.engine.world import LEASE_S, QUEUE, World
+
 from tianyu.schema.errors import LostClaimError
 from tianyu.schema.states import TRANSITIONS, ErrorKind, State
 from tianyu.schema.transitions import dispatch, finish

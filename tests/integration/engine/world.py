@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
-
+from sqlalchemy import Connection, Row, insert, select, update
 from tests.integration.engine.backends import PRODUCT
+
 from tianyu.schema.database import Database
 from tianyu.schema.engine_tables import Attempt, Process
 from tianyu.schema.states import ErrorKind, State
@@ -15,13 +15,29 @@ from tianyu.schema.transitions import dispatch, finish, leases, operator
 from tianyu.schema.transitions.blocking import reconcile
 from tianyu.schema.transitions.claim import Claim, claim_queued
 from tianyu.schema.transitions.finish import Failure, Usage
-from tianyu.schema.transitions.publish import ProcessSpec, RunSpec, publish_run
+from tianyu.schema.transitions.publish import (
+    ProcessSpec,
+    RunSpec,
+    find_run,
+    insert_graph,
+    insert_run,
+)
 
 QUEUE = 1
 LEASE_S = 3600.0
 """No lease of the tests runs out by itself; :meth:`World.expire` makes it."""
 BUDGET = 3
-MINUTES_US = 120_000_000
+
+
+def publish_run(connection: Connection, run: RunSpec) -> int:
+    """Publish a run unless it is there, as every publisher does; return its id."""
+    known = find_run(connection, run.run_key)
+    if known is not None:
+        return known
+    run_id = insert_run(connection, run)
+    insert_graph(connection, run_id, run.processes)
+    return run_id
+
 
 Graph = Mapping[str, Sequence[str | int]]
 
@@ -114,9 +130,7 @@ class World:
             connection.execute(insert(PRODUCT).values(**values))
             finish.succeed(connection, claim.process_id, claim.token, Usage())
 
-    def fail(
-        self, claim: Claim, kind: ErrorKind = ErrorKind.PERMANENT, text: str = "no"
-    ) -> State:
+    def fail(self, claim: Claim, kind: ErrorKind = ErrorKind.PERMANENT, text: str = "no") -> State:
         """End an attempt with an error."""
         with self.database.write() as connection:
             failure = Failure(kind, text)
@@ -168,13 +182,14 @@ class World:
         """Let the pause after a failure pass."""
         self._set(pids, not_before=0)
 
-    def age_dispatches(self) -> None:
-        """Let two minutes pass since everything that was handed to the broker."""
+    def age_dispatches(self, by_s: float = 120.0) -> None:
+        """Let time pass since everything that was handed to the broker."""
+        by_us = int(by_s * 1e6)
         with self.database.write() as connection:
             connection.execute(
                 update(Process).values(
-                    dispatched_at=Process.dispatched_at - MINUTES_US,
-                    confirmed_at=Process.confirmed_at - MINUTES_US,
+                    dispatched_at=Process.dispatched_at - by_us,
+                    confirmed_at=Process.confirmed_at - by_us,
                 )
             )
 

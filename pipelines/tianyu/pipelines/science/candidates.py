@@ -53,7 +53,7 @@ class CandidateRules:
 
 ENSEMBLE_RULES = CandidateRules(isolation_quantile=0.0, allow_blended=True)
 """For a weighted ensemble. Bright stars seldom are isolated, since faint sources surround all
-alike: on HAT-P-32 asking for isolation loses half of them and the target gets 8 % noisier."""
+alike: on HAT-P-32 asking for isolation loses half of them, and the target gets 7-12 % noisier."""
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,18 @@ The comparison is a smooth zero point over the field, fitted frame by frame to t
 fluxes over their means: a constant (their weighted mean), a plane or a quadratic surface, which
 follows extinction and vignetting across a field that drifts; cross-validation chooses. A member
 is compared with the surface that the others make.
+
+Against the pruned groups, scatter on two nights: HAT-P-32, 30 brightest stars 0.92×, the
+transit's residuals 0.88×; LPSEB35 (55 sources, cloud), best five 0.87×, 20 brightest 1.08×. The
+thresholds were chosen on the first night, so that only the second is a test, and it is a draw.
 """
 
 import numpy as np
 
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray
+from tianyu.pipelines.science.bins import MIN_REFERENCES
 from tianyu.pipelines.science.candidates import FlagArray, usable_epochs
 from tianyu.pipelines.science.members import (
-    MIN_ENSEMBLE,
     EnsembleRules,
     choose_ensemble,
     over_mean,
@@ -79,5 +83,5 @@ def weighted_ensemble(
     comparison = compare_with_surface(f, e**2, usable, ensemble.weight, basis)
     ratio = flux / comparison.value
     error = np.hypot(flux_error, ratio * np.sqrt(comparison.variance)) / comparison.value
-    few = np.full(member.shape, member.sum() < MIN_ENSEMBLE)
+    few = np.full(member.shape, member.sum() < MIN_REFERENCES)
     return normalise(ratio, error, mark(flags, good, few), good, member)

@@ -14,9 +14,9 @@ from tianyu.pipelines.science.scatter import finite_median, mad_sigma
 from tianyu.pipelines.science.trend import without_linear_trend
 
 N_LIKE = 20
-"""Neighbours in brightness that vote. One star's scatter over a night is uncertain by 7 %, which
-its votes largely share, and apertures a step apart differ by 5 %; with 40 the many fainter
-neighbours of the brightest stars impose on them an aperture 20 % too small."""
+"""Neighbours in brightness that vote. One star's scatter over a night is uncertain by some 7 %, so
+that several must; too many and the brightest stars get the smaller aperture of the more
+numerous faint ones (on HAT-P-32 2.5 instead of 3.5 pixels with 80)."""
 
 
 def choose_radius(

@@ -11,7 +11,7 @@ from tianyu.pipelines.science.selection import (
     FrameMetrics,
     sigma_clip_limits,
 )
-from tianyu.pipelines.science.stars import StarList
+from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.transform import AffineTransform
 
 MAX_CANDIDATES = 9

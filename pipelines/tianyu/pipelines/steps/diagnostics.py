@@ -84,9 +84,7 @@ def _load(context: StepContext) -> Precision:
         name=[r.name or "" for r in rows],
         mean_flux=np.array([r.mean_flux for r in rows]),
         scatter=np.array([r.scatter for r in rows]),
-        expected=np.array(
-            [nan if r.expected_scatter is None else r.expected_scatter for r in rows]
-        ),
+        expected=np.array([r.expected_scatter for r in rows], dtype=float),
         radius_pix=np.array([r.radius_pix for r in rows]),
         is_reference=np.array([bool(r.is_reference) for r in rows]),
         flux_unit=rows[0].flux_unit if rows else "adu",

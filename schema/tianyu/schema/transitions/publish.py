@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, insert, select, update
-from sqlalchemy.exc import IntegrityError
 
 from tianyu.schema.dialects import bulk_insert, now_us
 from tianyu.schema.engine_tables import Dependency, Process, Run
@@ -40,14 +39,6 @@ class RunSpec:
     parameters: Mapping[str, Any]
     code_version: str
     processes: Sequence[ProcessSpec] = field(default_factory=tuple)
-
-
-@dataclass(frozen=True)
-class Published:
-    """A run in the database, and whether it was this call that put it there."""
-
-    run_id: int
-    is_new: bool
 
 
 @dataclass(frozen=True)
@@ -110,31 +101,6 @@ def run_key(recipe: str, version: int, parameters: Any, inputs: Sequence[str]) -
     """
     content = _json([recipe, version, parameters, list(inputs)], f"the run of {recipe}")
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-def publish_run(connection: Connection, spec: RunSpec) -> Published:
-    """Publish a run, or find it where the same thing was published before.
-
-    Raises
-    ------
-    GraphError
-        If the graph is not sorted parents first, or a parent does not exist.
-    sqlalchemy.exc.IntegrityError
-        If a process id is taken: draw new ids and publish again.
-    """
-    known = find_run(connection, spec.run_key)
-    if known is not None:
-        return Published(known, is_new=False)
-    try:
-        run_id = insert_run(connection, spec)
-    except IntegrityError:
-        # Somebody published the same between our look and our insert, and has committed.
-        known = find_run(connection, spec.run_key)
-        if known is None:
-            raise
-        return Published(known, is_new=False)
-    insert_graph(connection, run_id, spec.processes)
-    return Published(run_id, is_new=True)
 
 
 def find_run(connection: Connection, key: str) -> int | None:

@@ -1,0 +1,1 @@
+"""Light curves as columns: summaries, bins, files."""

@@ -1,0 +1,1 @@
+"""Pictures; imported only when one is wanted, since matplotlib is slow to import."""

@@ -1,0 +1,167 @@
+"""``tianyu register`` and ``tianyu publish``: frames in, processes out."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy import Connection, select
+
+from tianyu.cli.answers import print_json
+from tianyu.cli.connect import open_database
+from tianyu.cli.console import new_table, standard_output
+from tianyu.cli.options import DatabaseOption, JsonOption
+from tianyu.cli.parsing import parse_options, target_request
+from tianyu.publisher.placing import Placement
+from tianyu.publisher.publishing import CHUNK_FRAMES, FAN_OUT, PublishOptions, publish
+from tianyu.publisher.registering import RegisterRequest, Registration, register
+from tianyu.publisher.survey import InstrumentFacts
+from tianyu.schema.directory import find_site
+from tianyu.schema.errors import NotFoundError
+from tianyu.schema.settings import load_settings
+from tianyu.schema.tables import Observation
+
+ChunkOption = Annotated[int, typer.Option(min=1, metavar="N", help="Frames per process.")]
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="STEP.NAME=VALUE", help="Parameter of a step; may be repeated."),
+]
+
+
+def register_command(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH…", help="Frames, or folders of frames.")
+    ],
+    *,
+    observation: Annotated[
+        str | None, typer.Option("--observation", metavar="NAME", help="Name of the observation.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the target.")] = None,
+    ra: Annotated[float | None, typer.Option(metavar="DEG", help="Of the target, ICRS.")] = None,
+    dec: Annotated[float | None, typer.Option(metavar="DEG", help="Of the target, ICRS.")] = None,
+    target_pixel: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y@FRAME", help="0-based pixel of the target in the named frame."),
+    ] = None,
+    site_lat: Annotated[float | None, typer.Option(metavar="DEG", help="North.")] = None,
+    site_lon: Annotated[float | None, typer.Option(metavar="DEG", help="EAST positive.")] = None,
+    site_alt: Annotated[float | None, typer.Option(metavar="M", help="Altitude.")] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
+    ] = None,
+    placement: Annotated[
+        Placement, typer.Option("--placement", help="How files come under the site's root.")
+    ] = Placement.LINK,
+    no_publish: Annotated[
+        bool, typer.Option("--no-publish", help="Only register; publish later.")
+    ] = False,
+    chunk: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Frames per process.")
+    ] = CHUNK_FRAMES,
+    option: SetOption = None,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Register frames and publish the default recipe of each observation.
+
+    Example: tianyu register night/ --target HAT-P-32 --ra 31.0428 --dec 46.6878
+    """
+    settings = load_settings(database_url=database, site=site)
+    with open_database(database) as opened:
+        with opened.read() as connection:
+            site_id, root, _ = find_site(connection, settings.site)
+        request = RegisterRequest(
+            paths=paths,
+            site_id=site_id,
+            root=root,
+            observation=observation,
+            target=target_request(target, ra, dec, target_pixel),
+            facts=InstrumentFacts(site_lat, site_lon, site_alt),
+            placement=placement,
+            options=PublishOptions(chunk_frames=chunk, steps=parse_options(option or [])),
+            publish=not no_publish,
+        )
+        registration = register(opened, request)
+    if as_json:
+        print_json(registration)
+    else:
+        _show(registration)
+
+
+def publish_command(
+    observation: Annotated[
+        str, typer.Argument(metavar="OBSERVATION", help="Name or number of the observation.")
+    ],
+    *,
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", metavar="NAME", help="Default: the instrument's.")
+    ] = None,
+    chunk: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Frames per process.")
+    ] = CHUNK_FRAMES,
+    fan_out: Annotated[
+        int, typer.Option(min=2, metavar="K", help="Stacks merged per node of the tree.")
+    ] = FAN_OUT,
+    option: SetOption = None,
+    site: Annotated[
+        str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
+    ] = None,
+    database: DatabaseOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish the processes that reduce a registered observation.
+
+    The same thing published twice is one run; other parameters make a new run beside the old.
+
+    Example: tianyu publish 3 --set relative_photometry.method=groups
+    """
+    settings = load_settings(database_url=database, site=site)
+    options = PublishOptions(
+        recipe=recipe, chunk_frames=chunk, fan_out=fan_out, steps=parse_options(option or [])
+    )
+    with open_database(database) as opened:
+        with opened.read() as connection:
+            site_id, _, _ = find_site(connection, settings.site)
+            observation_id = find_observation(connection, observation)
+        run = publish(opened, observation_id, site_id, options)
+    if as_json:
+        print_json(run)
+    elif run.is_new:
+        typer.echo(f"run {run.run_id}: {run.n_processes} processes of recipe {run.recipe}")
+    else:
+        typer.echo(f"run {run.run_id} is this reduction already; nothing was published")
+
+
+def find_observation(connection: Connection, text: str) -> int:
+    """Return the id of an observation by its name or number.
+
+    Raises
+    ------
+    NotFoundError
+        If there is none; the text lists the latest ones.
+    """
+    found = connection.scalar(select(Observation.id).where(Observation.name == text))
+    if found is None and text.isdigit():
+        found = connection.scalar(select(Observation.id).where(Observation.id == int(text)))
+    if found is None:
+        query = select(Observation.id, Observation.name).order_by(Observation.id.desc()).limit(5)
+        known = "; ".join(f"{row.id} {row.name!r}" for row in connection.execute(query)) or "none"
+        raise NotFoundError(f"there is no observation {text!r}; the latest: {known}")
+    return int(found)
+
+
+def _show(registration: Registration) -> None:
+    console = standard_output()
+    for rejected in registration.rejected:
+        console.print(f"[yellow]not used[/]: {rejected.path.name}: {rejected.reason}")
+    for note in registration.notes:
+        console.print(f"[dim]note: {note}[/]")
+    table = new_table("Registered")
+    for column in ("observation", "name", "frames", "new", "run", "processes"):
+        table.add_column(column)
+    for item in registration.observations:
+        run = item.run
+        cells = ["", ""] if run is None else [str(run.run_id), str(run.n_processes or "as before")]
+        numbers = [str(item.n_frames), str(item.n_new)]
+        table.add_row(str(item.observation_id), item.name, *numbers, *cells)
+    console.print(table)

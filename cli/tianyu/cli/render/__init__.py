@@ -1,0 +1,1 @@
+"""Tables and lines for the terminal, made from what the queries return."""

@@ -1,0 +1,84 @@
+"""``tianyu manager`` and ``tianyu consumer``: the long-running services."""
+
+import logging
+import signal
+from typing import Annotated, Any
+
+import typer
+
+from tianyu.broker.connect import connect
+from tianyu.cli.connect import open_database
+from tianyu.cli.options import BrokerOption, DatabaseOption
+from tianyu.consumer.consumer import Consumer, ConsumerConfig
+from tianyu.manager.manager import Manager, ManagerConfig
+from tianyu.schema.settings import load_settings
+
+logger = logging.getLogger(__name__)
+
+
+def manager_command(*, database: DatabaseOption = None, broker: BrokerOption = None) -> None:
+    """Dispatch ready processes, take over from vanished workers; run as many as you like.
+
+    Stops on SIGTERM or Ctrl-C.
+
+    Example: tianyu manager --database mysql+pymysql://tianyu@db/tianyu --broker amqp://mq
+    """
+    settings = load_settings(database_url=database, broker_url=broker)
+    with open_database(database) as opened:
+        carrier = connect(settings.broker_url.get_secret_value(), opened)
+        manager = Manager(
+            opened, carrier, ManagerConfig(settings.lease_loss_budget, settings.poll_s)
+        )
+        _on_stop(manager.stop)
+        logger.info("manager started", extra={"action": "start"})
+        try:
+            manager.run()
+        finally:
+            carrier.close()
+
+
+def consumer_command(
+    *,
+    site: Annotated[
+        str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="G", help="Hardware group; may be repeated."),
+    ] = None,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, metavar="N", help="Processes at a time.")
+    ] = 1,
+    database: DatabaseOption = None,
+    broker: BrokerOption = None,
+) -> None:
+    """Claim and run processes of one site and group; run as many as you like.
+
+    SIGTERM or Ctrl-C lets what runs finish; a second one gives it back unfinished.
+
+    Example: tianyu consumer --site observatory --group cpu --processes 4
+    """
+    settings = load_settings(database_url=database, broker_url=broker, site=site)
+    with open_database(database) as opened:
+        carrier = connect(settings.broker_url.get_secret_value(), opened)
+        consumer = Consumer(
+            opened,
+            carrier,
+            ConsumerConfig(
+                settings.site,
+                groups=tuple(group or ["cpu"]),
+                processes=processes,
+                failure_budget=settings.failure_budget,
+                poll_s=settings.poll_s,
+            ),
+        )
+        _on_stop(consumer.drain)
+        try:
+            consumer.run()
+        finally:
+            carrier.close()
+
+
+def _on_stop(stop: Any) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _signal, _frame: stop())

@@ -1,0 +1,86 @@
+"""The local background of a source: the clipped mean of a ring about it."""
+
+import numpy as np
+
+from tianyu.pipelines.science.arrays import AnyArray, FloatArray, IntArray
+from tianyu.pipelines.science.stamps import pixel_distance
+
+MIN_ANNULUS_PIXELS = 24
+"""With fewer, the local background would be noisier than the mesh sky that it corrects."""
+
+ANNULUS_CLIP_SIGMA = 3.0
+"""A mean after this clip is as robust in crowded fields as a median, and less noisy."""
+
+ANNULUS_VARIANCE_FACTOR = 1.06
+"""Variance of that mean over a plain mean's, measured on normal noise (a median has 1.57)."""
+
+CLIPPED_NORMAL_RMS = 0.9866
+"""Rms of a unit normal distribution cut at ±3σ."""
+
+CLIP_ROUNDS = 4
+"""Later rounds of clipping move the level by less than a hundredth of a pixel's noise."""
+
+LOWER_SIGMA_QUANTILE = 0.1587
+"""Fraction below −1σ: stars only ever brighten pixels, so the lower half tells the noise."""
+
+
+def local_background(
+    stamps: AnyArray, bits: AnyArray, annulus_pix: tuple[float, float]
+) -> tuple[FloatArray, FloatArray, IntArray]:
+    """Measure the background of every source in its annulus.
+
+    Parameters
+    ----------
+    stamps : ndarray of float32, shape (n, s, s)
+        Pixels about the sources, at least one, which reach beyond the annulus.
+    bits : ndarray of uint8, shape (n, s, s)
+        Zero for good pixels; no other is used.
+    annulus_pix : tuple of float
+        Inner and outer radius. Whole pixels with their centre in the ring about the source's
+        pixel are taken.
+
+    Returns
+    -------
+    level : ndarray, shape (n,)
+        Mean of the pixels left by the clip; 0 where the annulus has too few good pixels.
+    rms : ndarray, shape (n,)
+        Scatter of a pixel; NaN there.
+    n_pixels : ndarray of int64, shape (n,)
+        Pixels used; 0 there.
+
+    Examples
+    --------
+    >>> stamps = np.full((1, 15, 15), 7.0, np.float32)
+    >>> stamps[0, 7, 7] = 900.0  # the source itself
+    >>> level, rms, n_pixels = local_background(stamps, np.zeros_like(stamps, np.uint8), (4.0, 6.0))
+    >>> level.tolist(), rms.tolist(), n_pixels.tolist()
+    ([7.0], [0.0], [68])
+    """
+    distance = pixel_distance(stamps.shape[1])
+    ring = np.flatnonzero((distance >= annulus_pix[0]) & (distance <= annulus_pix[1]))
+    values = stamps.reshape(len(stamps), -1).take(ring, axis=1)
+    values[bits.reshape(len(bits), -1).take(ring, axis=1) != 0] = np.nan
+    values.sort(axis=1)  # NaN last: every round of clipping then only moves the ends of a range
+    enough = np.count_nonzero(~np.isnan(values), axis=1) >= MIN_ANNULUS_PIXELS
+    start, stop = _clipped_range(values)
+    order = np.arange(values.shape[1])
+    kept = (order >= start[:, np.newaxis]) & (order < stop[:, np.newaxis])
+    n_kept = np.where(enough, stop - start, 1)
+    mean = np.where(kept, values, 0.0).sum(axis=1) / n_kept
+    square = np.where(kept, (values - mean[:, np.newaxis]) ** 2, 0.0).sum(axis=1) / n_kept
+    rms = np.sqrt(square) / CLIPPED_NORMAL_RMS
+    return np.where(enough, mean, 0.0), np.where(enough, rms, np.nan), np.where(enough, n_kept, 0)
+
+
+def _clipped_range(values: AnyArray) -> tuple[IntArray, IntArray]:
+    """Return where in each sorted row, NaN last, the values within 3σ start and stop."""
+    source = np.arange(len(values))
+    stop = np.count_nonzero(~np.isnan(values), axis=1)
+    start = np.zeros_like(stop)
+    for _ in range(CLIP_ROUNDS):
+        middle = values[source, (start + stop) // 2]
+        low = values[source, start + (LOWER_SIGMA_QUANTILE * (stop - start)).astype(np.int64)]
+        reach = ANNULUS_CLIP_SIGMA * (middle - low)
+        start = np.count_nonzero(values < (middle - reach)[:, np.newaxis], axis=1)
+        stop = np.count_nonzero(values <= (middle + reach)[:, np.newaxis], axis=1)
+    return start, stop

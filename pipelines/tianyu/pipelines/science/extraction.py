@@ -1,0 +1,77 @@
+"""SEP's extraction of sources from a template, and the filter that matches its stars."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import sep
+
+from tianyu.pipelines.science.arrays import AnyArray, BoolArray, FloatArray, FloatImage
+from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
+
+
+def extract(
+    pixels: FloatImage,
+    noise: FloatImage,
+    searched: BoolArray,
+    threshold_sigma: float,
+    *,
+    minarea: int,
+    filter_kernel: FloatArray | None,
+    deblend_cont: float,
+) -> AnyArray:
+    """Run SEP's extraction on the searched pixels.
+
+    Its cleaning stays off: on a crowded real field it took away five hundred of two thousand
+    sources, most of which an independent stack confirms.
+
+    Parameters
+    ----------
+    pixels, noise : ndarray of float32, shape (ny, nx)
+        Template without its background, and the noise of its pixels.
+    searched : ndarray of bool, shape (ny, nx)
+        Pixels where sources are sought.
+    threshold_sigma : float
+        Least height after the filter, in its noise.
+    minarea, filter_kernel, deblend_cont
+        As of :func:`sep.extract`.
+
+    Returns
+    -------
+    structured ndarray, shape (n,)
+        One row per source.
+    """
+    with _roomy_extraction(pixels.size):
+        found: AnyArray = sep.extract(
+            pixels,
+            threshold_sigma,
+            err=noise,
+            mask=~searched,
+            minarea=minarea,
+            filter_kernel=filter_kernel,
+            deblend_cont=deblend_cont,
+            clean=False,
+        )
+    return found
+
+
+def stellar_filter(fwhm: float) -> FloatArray:
+    """Return the matched filter of a Gaussian star, out to one FWHM: 6 % of its height."""
+    half = math.ceil(fwhm)
+    profile = np.exp(-0.5 * (np.arange(-half, half + 1) * FWHM_PER_SIGMA / fwhm) ** 2)
+    kernel = np.outer(profile, profile)
+    return np.asarray(kernel / kernel.sum())
+
+
+@contextmanager
+def _roomy_extraction(n_pixels: int) -> Iterator[None]:
+    """Lend SEP's extractor room for a crowded template, and take it back."""
+    stack, limit = sep.get_extract_pixstack(), sep.get_sub_object_limit()
+    sep.set_extract_pixstack(max(stack, n_pixels))
+    sep.set_sub_object_limit(max(limit, 8192))
+    try:
+        yield
+    finally:
+        sep.set_extract_pixstack(stack)
+        sep.set_sub_object_limit(limit)

@@ -1,0 +1,86 @@
+"""Names of raw frames: as every platform accepts them, and as people call them."""
+
+import re
+from pathlib import PurePosixPath
+
+from tianyu.pipelines.fits.streams import COMPRESSED_SUFFIXES, FITS_SUFFIXES
+from tianyu.schema.errors import UnsafePathError
+from tianyu.schema.paths import check_component
+
+MAX_CHARACTERS = 180
+"""With the prefix of a repeated name it still fits the column ``image.name``, 190 characters."""
+
+MAX_BYTES = 240
+"""File systems take 255 bytes, and a letter outside ASCII is up to four of them."""
+
+_REFUSED = re.compile(r'[<>:"/|?*\\\x00-\x1f\ud800-\udfff]')
+_PREFIX_DIGITS = 8
+
+
+def split_endings(name: str) -> tuple[str, str]:
+    """Split a file name into its stem and its endings, that of compression included.
+
+    Examples
+    --------
+    >>> split_endings("m31.001.FITS.fz"), split_endings("m31.001")
+    (('m31.001', '.FITS.fz'), ('m31.001', ''))
+    """
+    stem = name
+    for endings in (COMPRESSED_SUFFIXES, FITS_SUFFIXES):
+        stem = next((stem[: -len(e)] for e in endings if stem.lower().endswith(e)), stem)
+    return stem, name[len(stem) :]
+
+
+def safe_name(name: str) -> str:
+    """Return the name under which a frame is stored: valid on Windows, Linux and macOS.
+
+    Cameras name files after the time with colons in it, which Windows refuses: such
+    characters become underscores. A name that is fine everywhere is not changed.
+
+    Examples
+    --------
+    >>> safe_name("M31_2025-05-30T03:44:00.fits"), safe_name("aux.fits"), safe_name("M31 1.fits")
+    ('M31_2025-05-30T03_44_00.fits', '_aux.fits', 'M31 1.fits')
+    """
+    stem, endings = split_endings(_REFUSED.sub("_", name).rstrip(". "))
+    while len(stem + endings) > MAX_CHARACTERS or len((stem + endings).encode()) > MAX_BYTES:
+        stem, endings = (stem[:-1], endings) if stem else (endings, "")
+    safe = stem + endings
+    try:
+        return check_component(safe)
+    except UnsafePathError:
+        # What is left is a name that belongs to a device, or nothing at all.
+        return check_component(f"_{safe.rstrip('. ')}")
+
+
+def free_name(name: str, fingerprint: str, taken: set[str]) -> str:
+    """Return a safe name that no other frame of the observation has, whatever its case.
+
+    Two folders may hold files of one name: the later gets the start of its fingerprint in
+    front, so that it is called the same on every try.
+
+    Parameters
+    ----------
+    name : str
+        File name without folder.
+    fingerprint : str
+        Hexadecimal identity of the file.
+    taken : set of str
+        Names in use, in lower case.
+    """
+    safe = safe_name(name)
+    if safe.lower() not in taken:
+        return safe
+    return f"{fingerprint[:_PREFIX_DIGITS]}_{safe}"
+
+
+def plain_stem(name: str) -> str:
+    """Return what a person means by a frame's name: no folder, no endings, no case.
+
+    Examples
+    --------
+    >>> plain_stem("night1/M31_0042.FITS"), plain_stem("M31_0042")
+    ('m31_0042', 'm31_0042')
+    """
+    last = PurePosixPath(name.replace("\\", "/")).name
+    return split_endings(safe_name(last))[0].lower()

@@ -1,0 +1,238 @@
+"""A server started from its binary, which tests may stop, kill, pause and start again."""
+
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+START_PATIENCE_S = 90.0
+"""RabbitMQ takes 6 s on a quiet machine and 20 s on one that runs other tests."""
+
+STOP_PATIENCE_S = 30.0
+
+PORTS = range(20_000, 32_000)
+"""Below the ports that systems hand to outgoing connections, which would otherwise take the
+port of a server while it is down for a moment."""
+
+
+class ServerFailedError(RuntimeError):
+    """A server did not start; the text ends with the last lines it wrote."""
+
+
+def free_ports(number: int) -> list[int]:
+    """Draw ports that nobody listens on, at random so that parallel tests rarely meet."""
+    found: list[int] = []
+    while len(found) < number:
+        port = random.SystemRandom().choice(PORTS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in found:
+            found.append(port)
+    return found
+
+
+def as_unprivileged() -> dict[str, Any]:
+    """Return arguments for ``Popen``: servers refuse to run as root, and should."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def private_folder(name: str) -> Path:
+    """Make a folder for a server, owned by the account it runs under.
+
+    Not below the folders of pytest, which only their owner may enter; and short, since the
+    path of a socket has at most 107 bytes.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"tianyu-{name}-"))
+    account = as_unprivileged()
+    if account:
+        os.chown(folder, account["user"], account["group"])
+    return folder
+
+
+class ServerProcess(ABC):
+    """One server with its folder and ports, which stay the same over restarts.
+
+    Use as a context manager, or call :meth:`remove` in the end.
+    """
+
+    name: str
+
+    def __init__(self) -> None:
+        self.folder = private_folder(self.name)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._paused = False
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """How clients of ours reach the server."""
+
+    @abstractmethod
+    def command(self) -> Sequence[str]:
+        """Return the command that runs the server in the foreground."""
+
+    @abstractmethod
+    def answers(self) -> bool:
+        """Tell whether clients can work with it."""
+
+    def environment(self) -> Mapping[str, str]:
+        """Return all variables the server sees; nothing leaks in from the tests."""
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+        }
+
+    # -- life -------------------------------------------------------------------------------
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has been started and has not ended; a paused one counts."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it, or do nothing when it runs, and wait until it answers."""
+        if not self.is_running:
+            self._process = self.spawn(self.command())
+        self.wait_until_it_answers()
+
+    def stop(self) -> None:
+        """Ask it to stop in an orderly way, and wait."""
+        self.resume()
+        if self._process is not None:
+            family = self._family()
+            self._process.terminate()
+            self._reap(family, STOP_PATIENCE_S)
+
+    def kill(self) -> None:
+        """Kill it and its helpers with signal 9: nothing is flushed, nobody is told."""
+        if self._process is not None:
+            # Children are listed first: they cannot be found once their parent is gone.
+            family = self._family()
+            self._signal(signal.SIGKILL)
+            self._reap(family, STOP_PATIENCE_S)
+            self._paused = False
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open and nothing is answered."""
+        self._signal(signal.SIGSTOP)
+        self._paused = True
+
+    def resume(self) -> None:
+        """Let a frozen one go on."""
+        if self._paused:
+            self._signal(signal.SIGCONT)
+            self._paused = False
+
+    def restart(self) -> None:
+        """Stop it in an orderly way and start it again."""
+        self.stop()
+        self.start()
+
+    def make_healthy(self) -> None:
+        """Undo whatever a test did to it: afterwards it runs and answers."""
+        self.resume()
+        if not self.is_running:
+            self.start()
+
+    def remove(self) -> None:
+        """End it and delete its folder."""
+        # What it holds is thrown away, so that there is no reason to wait for an orderly end.
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # -- helpers of the servers -------------------------------------------------------------
+
+    def spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start a program of this server in its folder, in a process group of its own."""
+        with (self.folder / "output.txt").open("ab") as output:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=dict(self.environment()),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **as_unprivileged(),
+            )
+
+    def run(self, command: Sequence[str], timeout_s: float = 60.0) -> str:
+        """Run a program of this server to its end; return what it printed."""
+        result = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=dict(self.environment()),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+            **as_unprivileged(),
+        )
+        if result.returncode != 0:
+            text = (result.stdout + result.stderr).decode(errors="replace")[-2000:]
+            raise ServerFailedError(f"{command[0]} ended with {result.returncode}:\n{text}")
+        return result.stdout.decode(errors="replace")
+
+    def wait_until_it_answers(self) -> None:
+        """Return once clients can work with it.
+
+        Raises
+        ------
+        ServerFailedError
+            If it ends, or does not answer in time.
+        """
+        deadline = time.monotonic() + START_PATIENCE_S
+        while not self.answers():
+            if not self.is_running or time.monotonic() > deadline:
+                self.kill()
+                raise ServerFailedError(f"{self.name} did not start:\n{self._last_output()}")
+            time.sleep(0.05)
+
+    def _last_output(self) -> str:
+        return (self.folder / "output.txt").read_text(errors="replace")[-3000:]
+
+    def _family(self) -> list[psutil.Process]:
+        if self._process is None or not self.is_running:
+            return []
+        try:
+            return psutil.Process(self._process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self.is_running:
+            os.killpg(self._process.pid, number)
+
+    def _reap(self, family: Sequence[psutil.Process], patience_s: float) -> None:
+        if self._process is None:
+            return
+        try:
+            self._process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+        # Its helpers hold ports a little longer; those with groups of their own are ended here.
+        _, alive = psutil.wait_procs(family, timeout=3.0)
+        for process in alive:
+            process.kill()
+        psutil.wait_procs(alive, timeout=3.0)
+        self._process = None

@@ -1,0 +1,153 @@
+"""RabbitMQ, started from its binary in a folder of its own."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+import pika
+from pika.exceptions import AMQPError
+
+from tests.servers.binaries import Binaries
+from tests.servers.process import START_PATIENCE_S, ServerProcess, free_ports
+
+VHOSTS_AT_A_TIME = 16
+"""The command-line tool starts an Erlang machine, 1 s, however many vhosts it is given."""
+
+CONFIGURATION = """\
+# Small, so that a full developer's disk does not block publishing.
+disk_free_limit.absolute = 1MB
+vm_memory_high_watermark.absolute = 1GB
+log.console = false
+"""
+
+
+class BrokerServer(ServerProcess):
+    """A throw-away RabbitMQ with a port mapper (epmd) of its own."""
+
+    name = "broker"
+
+    def __init__(self, binaries: Binaries) -> None:
+        super().__init__()
+        self._binaries = binaries
+        self._port, self._node_port, self._mapper_port = free_ports(3)
+        self._mapper: subprocess.Popen[bytes] | None = None
+        self._vhosts_made = 0
+        self._vhosts_free: list[str] = []
+        (self.folder / "rabbitmq.conf").write_text(CONFIGURATION)
+        (self.folder / "enabled_plugins").write_text("[].")
+
+    @property
+    def url(self) -> str:
+        """URL of the default vhost."""
+        return self._url_of("/")
+
+    def command(self) -> Sequence[str]:
+        """Return the command of the server."""
+        return [str(self._binaries.rabbitmq_server)]
+
+    def environment(self) -> Mapping[str, str]:
+        """Return everything RabbitMQ must not take from the system's installation."""
+        folder = self.folder
+        return {
+            **super().environment(),
+            "RABBITMQ_NODENAME": f"t{self._port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self._port),
+            "RABBITMQ_DIST_PORT": str(self._node_port),
+            "ERL_EPMD_PORT": str(self._mapper_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+        }
+
+    def start(self) -> None:
+        """Start the port mapper once, so that it is ours to end, and the server."""
+        if self._mapper is None:
+            self._mapper = self.spawn([shutil.which("epmd") or "epmd"])
+        super().start()
+
+    def answers(self) -> bool:
+        """Tell whether a client can open a channel."""
+        return _answers(self.url)
+
+    def remove(self) -> None:
+        """End server and port mapper, and delete the folder."""
+        super().remove()
+        if self._mapper is not None:
+            self._mapper.kill()
+            self._mapper.wait()
+
+    def control(self, *arguments: str) -> str:
+        """Run ``rabbitmqctl``; takes about a second."""
+        return self.run([str(self._binaries.rabbitmqctl), *arguments])
+
+    def fresh_vhost(self) -> str:
+        """Return the URL of a vhost that nobody has used."""
+        if not self._vhosts_free:
+            self._make_vhosts()
+        return self._url_of(self._vhosts_free.pop(0))
+
+    def set_alarm(self, *, on: bool) -> None:
+        """Make the server short of memory: it blocks all who publish, until told otherwise."""
+        self.control("set_vm_memory_high_watermark", "absolute", "1" if on else "1GB")
+
+    def _make_vhosts(self) -> None:
+        first = self._vhosts_made + 1
+        names = [f"v{number}" for number in range(first, first + VHOSTS_AT_A_TIME)]
+        rights = {"user": "guest", "configure": ".*", "write": ".*", "read": ".*"}
+        definitions = {
+            "vhosts": [{"name": name} for name in names],
+            "permissions": [{"vhost": name, **rights} for name in names],
+        }
+        path = self.folder / "definitions.json"
+        path.write_text(json.dumps(definitions))
+        self.control("import_definitions", str(path))
+        # The tool returns before the work is done.
+        deadline = time.monotonic() + START_PATIENCE_S
+        while not all(_answers(self._url_of(name)) for name in reversed(names)):
+            assert time.monotonic() < deadline, "the vhosts were not made"
+            time.sleep(0.05)
+        self._vhosts_made += len(names)
+        self._vhosts_free = names
+
+    def _url_of(self, vhost: str) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self._port}/{quote(vhost, safe='')}"
+
+
+class ExternalBrokerServer:
+    """A server that is there already; it can be used but not broken.
+
+    Parameters
+    ----------
+    url : str
+        Of a vhost that is for tests only: no fresh ones can be made through it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def fresh_vhost(self) -> str:
+        """Return the only vhost there is."""
+        return self.url
+
+    def make_healthy(self) -> None:
+        """Do nothing: it is not ours."""
+
+
+def _answers(url: str) -> bool:
+    parameters = pika.URLParameters(url)
+    parameters.socket_timeout = parameters.stack_timeout = 5.0
+    try:
+        connection = pika.BlockingConnection(parameters)
+    except (AMQPError, OSError):
+        return False
+    connection.channel()
+    connection.close()
+    return True

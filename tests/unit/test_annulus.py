@@ -1,0 +1,53 @@
+"""The local background: the level under the stars, its noise, and none where pixels are few."""
+
+import numpy as np
+import pytest
+
+from tianyu.pipelines.science.annulus import MIN_ANNULUS_PIXELS, local_background
+
+RING = (12.0, 18.0)
+SHAPE = (41, 41)
+
+
+def noise(n, level=20.0, rms=5.0, seed=5):
+    stamps = np.random.default_rng(seed).normal(level, rms, (n, *SHAPE)).astype(np.float32)
+    return stamps, np.zeros(stamps.shape, np.uint8)
+
+
+def test_level_and_rms_of_noise_are_unbiased():
+    """Rings of 568 px: the mean of 400 of them errs by 0.01, its scatter is 5·√(1.06/568)."""
+    level, rms, n_pixels = local_background(*noise(400), RING)
+    assert level.mean() == pytest.approx(20.0, abs=0.03)
+    assert rms.mean() == pytest.approx(5.0, rel=0.01)
+    assert level.std() == pytest.approx(5 * np.sqrt(1.06 / n_pixels.mean()), rel=0.15)
+
+
+def test_stars_in_the_ring_are_clipped():
+    """Five per cent of the ring under stars of 40σ: the mean would err by 10."""
+    stamps, bits = noise(50)
+    stamps[:, 2:8, 18:23] += 200.0
+    level, _, _ = local_background(stamps, bits, RING)
+    assert level.mean() == pytest.approx(20.0, abs=0.2)
+
+
+def test_masked_pixels_and_those_outside_the_ring_do_not_count():
+    stamps, bits = noise(1)
+    stamps[0, 20, 20], stamps[0, 0, 0] = 1e6, 1e6
+    wild = stamps.copy()
+    bits[0, 20, 35], wild[0, 20, 35] = 1, np.nan
+    found, as_before = (local_background(s, bits, RING) for s in (wild, stamps))
+    for column, other in zip(found, as_before, strict=True):
+        np.testing.assert_array_equal(column, other)
+
+
+@pytest.mark.parametrize("n_good", [0, MIN_ANNULUS_PIXELS - 1, MIN_ANNULUS_PIXELS])
+def test_with_too_few_pixels_there_is_no_background(n_good):
+    stamps, bits = np.full((1, *SHAPE), 7.0, np.float32), np.ones((1, *SHAPE), np.uint8)
+    y, x = np.mgrid[-20:21, -20:21]
+    ring = np.argwhere((np.hypot(x, y) >= 12) & (np.hypot(x, y) <= 18))[:n_good]
+    bits[0, ring[:, 0], ring[:, 1]] = 0
+    level, rms, n_pixels = local_background(stamps, bits, RING)
+    if n_good < MIN_ANNULUS_PIXELS:
+        assert (level[0], n_pixels[0], bool(np.isnan(rms[0]))) == (0.0, 0, True)
+    else:
+        assert (level[0], n_pixels[0], rms[0]) == (7.0, n_good, 0.0)
