@@ -23,35 +23,51 @@ class Calibration(StepParameters):
     flat: ProcessId | None = None
 
 
-def load_calibrator(
-    context: StepContext,
-    calibration: Calibration,
-    *,
-    exposure_s: float | None,
-    saturation_adu: float | None,
-) -> Calibrator:
-    """Prepare the calibration of frames of one exposure time.
+class Calibrators:
+    """The calibrators of one process: masters looked up once, one calibrator per exposure time.
+
+    Parameters
+    ----------
+    context : StepContext
+    calibration : Calibration
+        Which masters to use.
+    saturation_adu : float or None
+        Raw level at which pixels are saturated.
 
     Raises
     ------
     MissingInputError
         If a master is not there.
-    UnusableDataError
-        If a dark is to be scaled to an exposure time that is not known.
     """
-    bias = _master(context, calibration.bias, "master_bias")
-    dark = _master(context, calibration.dark, "master_dark")
-    flat = _master(context, calibration.flat, "master_flat")
-    scale = 1.0 if dark is None else dark_scale(dark, exposure_s)
-    for frame in (bias, dark, flat):
-        context.traffic.read += frame.size_bytes if frame else 0
-    return _prepare(
-        bias.path if bias else None,
-        dark.path if dark else None,
-        flat.path if flat else None,
-        scale,
-        saturation_adu,
-    )
+
+    def __init__(
+        self, context: StepContext, calibration: Calibration, saturation_adu: float | None
+    ) -> None:
+        self._context = context
+        self._saturation_adu = saturation_adu
+        self._bias = _master(context, calibration.bias, "master_bias")
+        self._dark = _master(context, calibration.dark, "master_dark")
+        self._flat = _master(context, calibration.flat, "master_flat")
+
+    def for_exposure(self, exposure_s: float | None) -> Calibrator:
+        """Return the calibrator of frames of one exposure time.
+
+        Raises
+        ------
+        UnusableDataError
+            If a dark is to be scaled to an exposure time that is not known.
+        """
+        scale = 1.0 if self._dark is None else dark_scale(self._dark, exposure_s)
+        files = (self._bias, self._dark, self._flat)
+        misses = _prepare.cache_info().misses
+        calibrator = _prepare(
+            *(None if file is None else file.path for file in files),
+            scale=scale,
+            saturation_adu=self._saturation_adu,
+        )
+        if _prepare.cache_info().misses > misses:
+            self._context.traffic.read += sum(file.size_bytes for file in files if file)
+        return calibrator
 
 
 def dark_scale(dark: FrameFile, exposure_s: float | None) -> float:

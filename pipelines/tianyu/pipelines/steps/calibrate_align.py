@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from tianyu.pipelines.calibration import Calibration, load_calibrator
+from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import PermanentError, UnusableDataError
 from tianyu.pipelines.frames import FrameFile, raw_frames, read_frame
@@ -58,11 +58,12 @@ def calibrate_and_align(parameters: CalibrateAlign, context: StepContext) -> Pro
     """Calibrate and align a chunk of frames; sum the good ones into a partial stack."""
     files = raw_frames(context, parameters.frames)
     reference = load_reference(context)
+    calibrators = Calibrators(context, parameters.calibration, reference.saturation_adu)
     stack = PartialStack.empty(reference.canvas)
     results = []
     for done, file in enumerate(files):
         context.progress(done, len(files))
-        result = _measure(context, parameters, file, reference)
+        result = _measure(context, file, reference, calibrators, parameters.sky_box_pix)
         if result.is_stacked and result.image and result.alignment:
             add_frame(stack, result.image, result.alignment)
         if result.image is not None:
@@ -77,7 +78,11 @@ _NO_MASK = np.empty((0, 0), np.uint8)
 
 
 def _measure(
-    context: StepContext, parameters: CalibrateAlign, file: FrameFile, reference: Reference
+    context: StepContext,
+    file: FrameFile,
+    reference: Reference,
+    calibrators: Calibrators,
+    sky_box_pix: int,
 ) -> _Measured:
     """Measure one frame; whatever is wrong with it is noted and the night goes on."""
     result = _Measured(file)
@@ -88,13 +93,8 @@ def _measure(
                 f"{file.name} is {raw.shape[1]}×{raw.shape[0]} pixels, the reference frame "
                 f"{reference.frame.width}×{reference.frame.height}; register it separately"
             )
-        calibrator = load_calibrator(
-            context,
-            parameters.calibration,
-            exposure_s=file.exposure_s,
-            saturation_adu=reference.saturation_adu,
-        )
-        result.image = measure_frame(raw, calibrator, sky_box_pix=parameters.sky_box_pix)
+        calibrator = calibrators.for_exposure(file.exposure_s)
+        result.image = measure_frame(raw, calibrator, sky_box_pix=sky_box_pix)
         result.stars = stars_of(result.image)
         ratio = exposure_ratio(file, reference.frame)
         result.alignment = align(reference.stars, result.stars, raw.shape, exposure_ratio=ratio)

@@ -1,30 +1,32 @@
 """The frame that all others are aligned to, the canvas of the stacks, and provisional limits."""
 
+import logging
 from dataclasses import asdict
 
 import numpy as np
 from pydantic import Field
 
-from tianyu.pipelines.calibration import Calibration, load_calibrator
+from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.frames import FrameFile, raw_frames, read_frame
-from tianyu.pipelines.measuring import MeasuredFrame, measure_frame, stars_of
+from tianyu.pipelines.measuring import measure_frame, stars_of
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.science.align import align
 from tianyu.pipelines.science.alignment import Alignment
-from tianyu.pipelines.science.arrays import AnyArray
 from tianyu.pipelines.science.reference import (
     ProvisionalLimits,
     choose_reference,
     drift_bounds,
     spaced,
 )
-from tianyu.pipelines.science.saturation import find_ceiling
+from tianyu.pipelines.science.saturation import HighestCounts
 from tianyu.pipelines.science.selection import FrameMetrics
 from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.step import StepParameters, step
 from tianyu.schema.tables import ReferenceFrame
+
+logger = logging.getLogger(__name__)
 
 
 class ChooseReference(StepParameters):
@@ -46,16 +48,16 @@ class ChooseReference(StepParameters):
 def choose_reference_frame(parameters: ChooseReference, context: StepContext) -> Products:
     """Choose the reference frame among frames spaced over the night."""
     frames = raw_frames(context, parameters.frames)
-    looked_at = [frames[i] for i in spaced(len(frames), parameters.candidates)]
-    usable, raws = _readable(context, looked_at)
-    saturation = parameters.saturation_adu or find_ceiling(raws)
-    measured, stars, kept = _measure(context, parameters, usable, raws, saturation)
+    spaced_frames = [frames[i] for i in spaced(len(frames), parameters.candidates)]
+    saturation = parameters.saturation_adu or _ceiling(context, spaced_frames)
+    calibrators = Calibrators(context, parameters.calibration, saturation)
+    kept, stars, sky_rms = _measure(context, spaced_frames, calibrators, parameters.sky_box_pix)
     best = choose_reference(stars)
     reference = kept[best]
     alignments = _align_all(stars, best, reference.shape, kept)
     good = [a for a in alignments if a is not None]
     x0, y0, width, height = drift_bounds([a.upright for a in good], reference.shape)
-    limits = ProvisionalLimits.from_metrics(_metrics(measured, stars, alignments))
+    limits = ProvisionalLimits.from_metrics(_metrics(sky_rms, stars, alignments))
     products = Products()
     products.row(
         ReferenceFrame,
@@ -71,48 +73,35 @@ def choose_reference_frame(parameters: ChooseReference, context: StepContext) ->
     return products
 
 
-def _readable(
-    context: StepContext, frames: list[FrameFile]
-) -> tuple[list[FrameFile], list[AnyArray]]:
-    usable, raws, problems = [], [], []
-    for done, frame in enumerate(frames):
-        context.progress(done, 2 * len(frames))
+def _ceiling(context: StepContext, frames: list[FrameFile]) -> float | None:
+    """Find where the counts of the frames stop, one frame in memory at a time."""
+    highest = HighestCounts()
+    for frame in frames:
         try:
-            raws.append(read_frame(context, frame))
-            usable.append(frame)
+            highest = highest.including(read_frame(context, frame))
         except UnusableDataError as error:
-            problems.append(str(error))
-    if not usable:
-        raise UnusableDataError(f"none of {len(frames)} spaced frames can be read: {problems[0]}")
-    return usable, raws
+            logger.info("no ceiling from %s: %s", frame.name, error)
+    return highest.ceiling
 
 
 def _measure(
-    context: StepContext,
-    parameters: ChooseReference,
-    frames: list[FrameFile],
-    raws: list[AnyArray],
-    saturation: float | None,
-) -> tuple[list[MeasuredFrame], list[StarList], list[FrameFile]]:
-    measured, stars, kept, problems = [], [], [], []
-    for done, (frame, raw) in enumerate(zip(frames, raws, strict=True)):
-        context.progress(len(frames) + done, 2 * len(frames))
+    context: StepContext, frames: list[FrameFile], calibrators: Calibrators, sky_box_pix: int
+) -> tuple[list[FrameFile], list[StarList], list[float]]:
+    """Find the stars and the sky noise of the usable frames."""
+    kept, stars, sky_rms, problems = [], [], [], []
+    for done, frame in enumerate(frames):
+        context.progress(done, len(frames))
         try:
-            calibrator = load_calibrator(
-                context,
-                parameters.calibration,
-                exposure_s=frame.exposure_s,
-                saturation_adu=saturation,
-            )
-            image = measure_frame(raw, calibrator, sky_box_pix=parameters.sky_box_pix)
+            calibrator = calibrators.for_exposure(frame.exposure_s)
+            image = measure_frame(read_frame(context, frame), calibrator, sky_box_pix=sky_box_pix)
             stars.append(stars_of(image))
-            measured.append(image)
+            sky_rms.append(image.sky.rms)
             kept.append(frame)
         except UnusableDataError as error:
             problems.append(f"{frame.name}: {error}")
     if not kept:
         raise UnusableDataError(f"none of {len(frames)} spaced frames is usable: {problems[0]}")
-    return measured, stars, kept
+    return kept, stars, sky_rms
 
 
 def _align_all(
@@ -137,12 +126,12 @@ def exposure_ratio(frame: FrameFile, reference: FrameFile) -> float:
 
 
 def _metrics(
-    measured: list[MeasuredFrame], stars: list[StarList], alignments: list[Alignment | None]
+    sky_rms: list[float], stars: list[StarList], alignments: list[Alignment | None]
 ) -> FrameMetrics:
     nan = float("nan")
     return FrameMetrics(
         n_stars=np.array([float(s.n_detected) for s in stars]),
-        sky_rms=np.array([m.sky.rms for m in measured]),
+        sky_rms=np.array(sky_rms),
         transparency=np.array([a.transparency if a else nan for a in alignments]),
         aligned=np.array([a is not None for a in alignments]),
     )

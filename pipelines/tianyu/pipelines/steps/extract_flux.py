@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 from sqlalchemy import select
 
-from tianyu.pipelines.calibration import Calibration, load_calibrator
+from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
@@ -60,13 +60,16 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
     skies = _skies(context, parameters.frames)
     plan = _plan(context, parameters)
     saturation = load_reference(context).saturation_adu
+    calibrators = Calibrators(context, parameters.calibration, saturation)
     measured: list[tuple[int, ApertureFluxes]] = []
     for done, frame in enumerate(frames):
         context.progress(done, len(frames))
         if frame.transform is None:
             continue
         file = files[frame.image_id]
-        fluxes = _measure(context, parameters, plan, frame, file, skies[frame.image_id], saturation)
+        fluxes = _measure(
+            context, parameters, plan, frame, file, skies[frame.image_id], calibrators
+        )
         measured.append((frame.image_id, fluxes))
     products = Products()
     if measured:
@@ -81,13 +84,11 @@ def _measure(
     frame: FrameRow,
     file: FrameFile,
     sky: SkyModel,
-    saturation_adu: float | None,
+    calibrators: Calibrators,
 ) -> ApertureFluxes:
     if frame.transform is None:
         raise MissingInputError(f"{frame.name} is not aligned, nothing can be measured in it")
-    calibrator = load_calibrator(
-        context, parameters.calibration, exposure_s=file.exposure_s, saturation_adu=saturation_adu
-    )
+    calibrator = calibrators.for_exposure(file.exposure_s)
     image = remeasure_frame(read_frame(context, file), calibrator, sky)
     x, y = frame.transform.apply(plan.x, plan.y)
     return measure_fluxes(

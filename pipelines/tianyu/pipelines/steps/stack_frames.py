@@ -3,7 +3,7 @@
 from pydantic import Field
 from sqlalchemy import select
 
-from tianyu.pipelines.calibration import Calibration, load_calibrator
+from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
@@ -85,18 +85,14 @@ def _correct(
     wrong = [f for f in frames if f.is_stacked != (f.is_good and _is_stackable(f))]
     if not wrong:
         return
+    calibrators = Calibrators(context, parameters.calibration, saturation_adu)
     meshes = _sky_meshes(context, [frame.image_id for frame in wrong])
     files = {file.image_id: file for file in raw_frames(context, [f.image_id for f in wrong])}
     for frame in wrong:
         if frame.transform is None:
             continue
         file = files[frame.image_id]
-        calibrator = load_calibrator(
-            context,
-            parameters.calibration,
-            exposure_s=file.exposure_s,
-            saturation_adu=saturation_adu,
-        )
+        calibrator = calibrators.for_exposure(file.exposure_s)
         image = remeasure_frame(read_frame(context, file), calibrator, meshes[frame.image_id])
         sign = -1 if frame.is_stacked else 1
         add_frame(total, image, alignment_of(frame.transform, frame.shape), sign=sign)
