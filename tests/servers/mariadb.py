@@ -159,5 +159,7 @@ def connect(server_url: str) -> "Connection[Any]":
         port=url.port or 3306,
         user=url.username,
         password=url.password or "",
+        # A paused server accepts connections and then says nothing.
         connect_timeout=5,
+        read_timeout=30,
     )

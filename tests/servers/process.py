@@ -78,6 +78,7 @@ class ServerProcess(ABC):
     def __init__(self) -> None:
         self.folder = private_folder(self.name)
         self._process: subprocess.Popen[bytes] | None = None
+        self._guards: dict[int, subprocess.Popen[bytes]] = {}
         self._paused = False
 
     @property
@@ -164,7 +165,7 @@ class ServerProcess(ABC):
     def spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start a program of this server in its folder, in a process group of its own."""
         with (self.folder / "output.txt").open("ab") as output:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 cwd=self.folder,
                 env=dict(self.environment()),
@@ -174,6 +175,13 @@ class ServerProcess(ABC):
                 start_new_session=True,
                 **as_unprivileged(),
             )
+        self._guards[process.pid] = _guard(process.pid, self.folder)
+        return process
+
+    def dismiss_guard(self, process: subprocess.Popen[bytes]) -> None:
+        """Say that a program has ended, so that nobody need end it after us."""
+        guard = self._guards.pop(process.pid)
+        guard.communicate(b"ended\n")
 
     def run(self, command: Sequence[str], timeout_s: float = 60.0) -> str:
         """Run a program of this server to its end; return what it printed."""
@@ -235,4 +243,20 @@ class ServerProcess(ABC):
         for process in alive:
             process.kill()
         psutil.wait_procs(alive, timeout=3.0)
+        self.dismiss_guard(self._process)
         self._process = None
+
+
+def _guard(group: int, folder: Path) -> "subprocess.Popen[bytes]":
+    """Start a shell that ends a server when the tests die without doing so themselves.
+
+    The pipe to it closes with our end, whatever the reason: then ``read`` fails.
+    """
+    script = 'read -r _ || { kill -9 -- "-$1"; sleep 1; rm -rf -- "$2"; }'
+    return subprocess.Popen(
+        ["sh", "-c", script, "guard", str(group), str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )

@@ -83,6 +83,7 @@ class BrokerServer(ServerProcess):
         if self._mapper is not None:
             self._mapper.kill()
             self._mapper.wait()
+            self.dismiss_guard(self._mapper)
 
     def control(self, *arguments: str) -> str:
         """Run ``rabbitmqctl``; takes about a second."""

@@ -7,12 +7,14 @@ one or both of them, one process runs and one is ready.
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, insert, update
+from sqlalchemy.engine import make_url
 from typer.testing import CliRunner
 
 from tianyu.cli.main import app
@@ -90,7 +92,13 @@ def build_survey(folder: Path) -> str:
     while database.retry(reconcile):
         pass
     database.dispose()
-    return str(sqlite_url(folder / "tianyu.sqlite"))
+    return sqlite_url(folder / "tianyu.sqlite")
+
+
+def copy_survey(url: str, folder: Path) -> str:
+    """Copy a database, for a test that changes it; return the URL of the copy."""
+    path = shutil.copy(make_url(url).database or "", folder / "copy.sqlite")
+    return sqlite_url(Path(path))
 
 
 # -- the engine -------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from tests.unit.cli_fixtures import (
     SHIFTED,
     answer,
     build_survey,
+    copy_survey,
     invoke,
 )
 
@@ -26,9 +27,9 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def own_survey(tmp_path: Path) -> str:
+def own_survey(survey: str, tmp_path: Path) -> str:
     """For tests that change it."""
-    return build_survey(tmp_path)
+    return copy_survey(survey, tmp_path)
 
 
 def test_show_has_parameters_relatives_and_attempts(survey: str) -> None:

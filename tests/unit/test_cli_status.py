@@ -15,6 +15,7 @@ from tests.unit.cli_fixtures import (
     SHIFTED_TOO,
     answer,
     build_survey,
+    copy_survey,
     invoke,
 )
 
@@ -105,8 +106,8 @@ def test_a_finished_run_says_so(survey: str) -> None:
     }
 
 
-def test_ready_but_nobody_works_is_said(tmp_path: Path) -> None:
-    url = build_survey(tmp_path)
+def test_ready_but_nobody_works_is_said(survey: str, tmp_path: Path) -> None:
+    url = copy_survey(survey, tmp_path)
     database = Database(url)
     with database.write() as connection:
         operator.rescue(connection, [FLAT, DARK])

@@ -40,7 +40,7 @@ COMMANDS = (
     CommandEntry(
         "init",
         "tianyu.cli.init:init_command",
-        "Create or migrate the database and declare the queues.",
+        "Create the database or bring its tables up to date, add a site, declare its queues.",
     ),
     CommandEntry("site", "tianyu.cli.site:app", "Add and list sites."),
     CommandEntry("instrument", "tianyu.cli.instrument:app", "Add and list instruments."),
@@ -48,19 +48,23 @@ COMMANDS = (
     CommandEntry(
         "register",
         "tianyu.cli.register:register_command",
-        "Register frames and publish their reduction.",
+        "Register frames and publish the default recipe of each observation.",
     ),
     CommandEntry(
         "publish",
         "tianyu.cli.register:publish_command",
-        "Publish the reduction of an observation.",
+        "Publish the processes that reduce a registered observation.",
     ),
     CommandEntry(
         "manager",
         "tianyu.cli.services:manager_command",
-        "Dispatch processes and watch over workers.",
+        "Dispatch ready processes, take over from vanished workers; run as many as you like.",
     ),
-    CommandEntry("consumer", "tianyu.cli.services:consumer_command", "Claim and run processes."),
+    CommandEntry(
+        "consumer",
+        "tianyu.cli.services:consumer_command",
+        "Claim and run processes of one site and group; run as many as you like.",
+    ),
     CommandEntry("run", "tianyu.cli.run:app", "List, show, cancel and rescue runs."),
     CommandEntry("process", "tianyu.cli.process:app", "Show, retry and cancel one process."),
     CommandEntry(

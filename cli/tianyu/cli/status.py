@@ -1,5 +1,6 @@
 """``tianyu status``: how far runs are, what failed and why."""
 
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import Annotated
@@ -65,7 +66,9 @@ def _watch(database: Database, runs: Sequence[int] | None) -> None:
     standings = read_standings(database, runs)
     # The same runs to the end: the last picture shows how those that were watched came out.
     watched = [standing.run.run for standing in standings]
-    with Live(status_view(standings), console=standard_output(), auto_refresh=False) as live:
+    view = Live(status_view(standings), console=standard_output(), auto_refresh=False)
+    # Ctrl-C is how a person stops looking, no failure.
+    with contextlib.suppress(KeyboardInterrupt), view as live:
         while any(standing.run.is_active for standing in standings):
             time.sleep(REFRESH_S)
             standings = read_standings(database, watched)

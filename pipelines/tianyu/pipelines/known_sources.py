@@ -6,15 +6,18 @@ from sqlalchemy import Connection, select
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.align import align
 from tianyu.pipelines.science.arrays import FloatArray, IntArray
-from tianyu.pipelines.science.matching import match_positions
+from tianyu.pipelines.science.matching import UNMATCHED, match_positions
 from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.wcs import LinearWcs, standard_coordinates
-from tianyu.schema.tables import Sky, SourcePosition
+from tianyu.schema.tables import Observation, Reduction, Sky, SourcePosition
 
 MATCH_ARCSEC = 1.5
 MATCH_PIX = 1.0
 """Within max(1.5″, 1 px) two positions are one source: centroids of bright stars agree to a
 tenth of this, and real pairs that close are not separated by the detection anyway."""
+
+NEWEST_TEMPLATES = 4
+"""Templates that are compared beside the sky's own: each costs an alignment under its lock."""
 
 
 def adopt_known_sources(
@@ -27,8 +30,10 @@ def adopt_known_sources(
 ) -> list[int | None]:
     """Return, per new position, the id of the known source it is; None for a new source.
 
-    Compared in the sky plane where both templates have coordinates, else in pixels after
-    aligning the two templates by their stars.
+    Compared with the sky's own template and then, for what is not on it, with the newest ones:
+    a star that rose above the noise on the second night keeps its id on the third. In the sky
+    plane where both templates have coordinates, else in pixels after aligning the two
+    templates by their stars.
 
     Parameters
     ----------
@@ -42,30 +47,64 @@ def adopt_known_sources(
     wcs : LinearWcs or None
         Of the new template.
     """
-    nobody: list[int | None] = [None] * len(x)
+    ids: list[int | None] = [None] * len(x)
+    for template_id in _templates(connection, sky_id):
+        adopted = {source_id for source_id in ids if source_id is not None}
+        if len(adopted) == len(ids):
+            break
+        source_ids, known = _positions(connection, template_id)
+        match = _match(known, x, y, flux, wcs)
+        for i, j in enumerate(match):
+            if j >= 0 and ids[i] is None and source_ids[j] not in adopted:
+                ids[i] = source_ids[j]
+    return ids
+
+
+def _templates(connection: Connection, sky_id: int) -> list[int]:
+    """Return the images of the sky's own template and of its newest ones."""
+    first = connection.scalar(select(Sky.template_image_id).where(Sky.id == sky_id))
     query = (
-        select(SourcePosition.source_id, SourcePosition.x, SourcePosition.y, SourcePosition.flux)
-        .add_columns(SourcePosition.ra_deg, SourcePosition.dec_deg)
-        .join(Sky, Sky.template_image_id == SourcePosition.template_image_id)
-        .where(Sky.id == sky_id)
+        select(Reduction.template_image_id)
+        .join(Observation, Observation.id == Reduction.observation_id)
+        .where(Observation.sky_id == sky_id, Reduction.template_image_id.is_not(None))
+        .order_by(Reduction.run_id.desc())
+        .limit(NEWEST_TEMPLATES)
+    )
+    newest = list(connection.scalars(query))
+    return [int(t) for t in dict.fromkeys([first, *newest]) if t is not None]
+
+
+def _positions(connection: Connection, template_id: int) -> tuple[list[int], FloatArray]:
+    """Return the sources of a template and their x, y, flux, ra, dec, shape (n, 5)."""
+    query = (
+        select(
+            SourcePosition.source_id,
+            SourcePosition.x,
+            SourcePosition.y,
+            SourcePosition.flux,
+            SourcePosition.ra_deg,
+            SourcePosition.dec_deg,
+        )
+        .where(SourcePosition.template_image_id == template_id)
         .order_by(SourcePosition.source_id)
     )
     rows = connection.execute(query).all()
-    if not rows:
-        return nobody
-    known = np.array(
-        [[r.x, r.y, _number(r.flux), _number(r.ra_deg), _number(r.dec_deg)] for r in rows]
-    )
-    on_sky = np.isfinite(known[:, 3:5]).all(axis=1)
-    if wcs is not None and on_sky.all():
+    # None becomes NaN on the way to float.
+    table = np.array([tuple(row)[1:] for row in rows], dtype=np.float64).reshape(-1, 5)
+    return [int(row.source_id) for row in rows], table
+
+
+def _match(
+    known: FloatArray, x: FloatArray, y: FloatArray, flux: FloatArray, wcs: LinearWcs | None
+) -> IntArray:
+    """Return the index of the known position that each new one is, −1 for none."""
+    if len(known) and wcs is not None and np.isfinite(known[:, 3:5]).all():
         ra, dec = wcs.to_sky(x, y)
-        match = _match_on_sky(known[:, 3], known[:, 4], ra, dec, wcs.pixel_scale_arcsec)
-    else:
-        moved = _bring_over(known, x, y, flux)
-        if moved is None:
-            return nobody
-        match = match_positions(moved, np.column_stack([x, y]), MATCH_PIX)
-    return [None if j < 0 else int(rows[j].source_id) for j in match]
+        return _match_on_sky(known[:, 3], known[:, 4], ra, dec, wcs.pixel_scale_arcsec)
+    moved = _bring_over(known, x, y, flux) if len(known) else None
+    if moved is None:
+        return np.full(len(x), UNMATCHED)
+    return match_positions(moved, np.column_stack([x, y]), MATCH_PIX)
 
 
 def _match_on_sky(
@@ -107,7 +146,3 @@ def _star_list(x: FloatArray, y: FloatArray, flux: FloatArray) -> StarList:
         error_pix=0.1 * ones,
         n_detected=len(order),
     )
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)

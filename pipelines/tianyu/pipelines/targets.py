@@ -84,7 +84,7 @@ def with_targets(
     Raises
     ------
     UnusableDataError
-        If a position is given in a frame that could not be aligned.
+        If a position is given in a frame that could not be aligned, and no coordinates tell.
     """
     x, y = found.x + origin[0], found.y + origin[1]
     target_of: dict[int, int] = {}
@@ -93,9 +93,9 @@ def with_targets(
         place = _place(target, transforms, wcs)
         if place is None:
             continue
-        distance = np.hypot(x - place[0], y - place[1])
-        nearest = int(np.argmin(distance)) if len(distance) else -1
-        if nearest >= 0 and distance[nearest] <= TARGET_REACH_FWHM * fwhm_pix:
+        nearest = _nearest(x, y, place, TARGET_REACH_FWHM * fwhm_pix)
+        # Two targets may be one detection: the second is measured where it was placed.
+        if nearest is not None and nearest not in target_of:
             target_of[nearest] = target.target_id
         else:
             forced.append((target.target_id, *place))
@@ -116,25 +116,42 @@ def with_targets(
     )
 
 
+def _nearest(
+    x: FloatArray, y: FloatArray, place: tuple[float, float], reach_pix: float
+) -> int | None:
+    """Return the nearest position within reach, None if there is none."""
+    if not len(x):
+        return None
+    distance = np.hypot(x - place[0], y - place[1])
+    nearest = int(np.argmin(distance))
+    return nearest if distance[nearest] <= reach_pix else None
+
+
 def _place(
     target: TargetPosition,
     transforms: Mapping[int, AffineTransform | None],
     wcs: LinearWcs | None,
 ) -> tuple[float, float] | None:
     """Return where a target stands in reference pixels; None when nothing tells."""
-    if target.x is not None and target.y is not None:
-        x, y = np.array([target.x]), np.array([target.y])
-        if target.image_id is not None:
-            transform = transforms.get(target.image_id)
-            if transform is None:
-                raise UnusableDataError(
-                    f"the target's position is given in image {target.image_id}, which could "
-                    "not be aligned; give it in another frame"
-                )
-            x, y = transform.inverse().apply(x, y)
-        return float(x[0]), float(y[0])
-    if wcs is not None and target.ra_deg is not None and target.dec_deg is not None:
-        x, y = wcs.to_pixel(np.array([target.ra_deg]), np.array([target.dec_deg]))
-        if np.isfinite(x[0]) and np.isfinite(y[0]):
-            return float(x[0]), float(y[0])
-    return None
+    by_sky = _place_on_sky(target, wcs)
+    if target.x is None or target.y is None:
+        return by_sky
+    if target.image_id is None:
+        return target.x, target.y
+    transform = transforms.get(target.image_id)
+    if transform is None:
+        if by_sky is not None:
+            return by_sky
+        raise UnusableDataError(
+            f"the target's position is given in image {target.image_id}, which could "
+            "not be aligned; give it in another frame"
+        )
+    x, y = transform.inverse().apply(np.array([target.x]), np.array([target.y]))
+    return float(x[0]), float(y[0])
+
+
+def _place_on_sky(target: TargetPosition, wcs: LinearWcs | None) -> tuple[float, float] | None:
+    if wcs is None or target.ra_deg is None or target.dec_deg is None:
+        return None
+    x, y = wcs.to_pixel(np.array([target.ra_deg]), np.array([target.dec_deg]))
+    return (float(x[0]), float(y[0])) if np.isfinite(x[0]) and np.isfinite(y[0]) else None

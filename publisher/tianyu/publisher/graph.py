@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_origin
+from typing import Any
 
 from tianyu.pipelines.calibration import Calibration
 from tianyu.pipelines.step import Step, find_step, validate
-from tianyu.publisher.recipe import Recipe, Scope, Stage
+from tianyu.publisher.recipe import OWN_PARAMETERS, Recipe, Scope, Stage, takes_list
 from tianyu.schema.errors import GraphError
 from tianyu.schema.pid import to_text
 from tianyu.schema.transitions.publish import ProcessSpec
@@ -41,6 +41,8 @@ class GraphInputs:
             raise GraphError(f"chunk size {self.chunk_frames} is impossible; give 1 or more")
         if self.fan_out < 2:
             raise GraphError(f"fan-out {self.fan_out} makes no tree; give 2 or more")
+        if len(set(self.frames)) < len(self.frames):
+            raise GraphError("a frame is there twice; give every frame once")
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,12 @@ def build_graph(
 
     Raises
     ------
+    GraphError
+        If an option is for no step of the recipe, no parameter, or not for people to choose.
     InvalidParametersError
         If a parameter of any process does not validate.
     """
-    _refuse_unknown_options(recipe, inputs.options)
+    check_options(recipe, inputs.options)
     drafts: list[_Draft] = []
     made: dict[str, list[int]] = {}
     for stage in recipe.stages:
@@ -91,6 +95,40 @@ def build_graph(
         made[stage.name] = whole[-1:] if stage.scope is Scope.TREE else whole
     ids = draw_ids(len(drafts))
     return [_spec(draft, ids, i, queue_of, priority) for i, draft in enumerate(drafts)]
+
+
+def check_options(recipe: Recipe, options: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse options that no process of a recipe can have.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    options : mapping
+        Parameters by step and name.
+
+    Raises
+    ------
+    GraphError
+        With the steps or parameters that there are.
+    """
+    steps = {stage.step for stage in recipe.stages}
+    fed = {(stage.step, parameter) for stage in recipe.stages for parameter in stage.feeds}
+    for name, values in options.items():
+        if name not in steps:
+            raise GraphError(
+                f"recipe {recipe.name} has no step {name!r}; its steps: {', '.join(sorted(steps))}"
+            )
+        known = find_step(name).parameters.model_fields
+        open_to_people = [k for k in known if k not in OWN_PARAMETERS and (name, k) not in fed]
+        for key in values:
+            if key not in known:
+                raise GraphError(
+                    f"step {name} has no parameter {key!r}; it has {', '.join(open_to_people)}"
+                )
+            if key not in open_to_people:
+                raise GraphError(
+                    f"parameter {key!r} of step {name} follows from the graph; leave it out"
+                )
 
 
 def chunks(frames: Sequence[int], size: int) -> list[tuple[int, ...]]:
@@ -131,9 +169,8 @@ def _tree_drafts(
     first: int,
 ) -> Iterator[_Draft]:
     """Yield the nodes of a tree level by level; the last one is the root."""
-    (fed_name, fed_stage), *more = stage.feeds.items()
-    if more:
-        raise GraphError(f"stage {stage.name} is a tree over more than one stage")
+    # One stage, as check_recipe saw to.
+    ((fed_name, fed_stage),) = stage.feeds.items()
     others = tuple(i for parent in stage.after for i in made[parent])
     below: list[int] = list(made[fed_stage])
     level, number = 0, first
@@ -163,8 +200,7 @@ def _spec(
     values = {name: value for name, value in draft.values.items() if name in fields}
     for name, sources in draft.feeds.items():
         texts = [to_text(ids[i]) for i in sources]
-        is_list = get_origin(fields[name].annotation) is tuple
-        values[name] = texts if is_list else texts[-1]
+        values[name] = texts if takes_list(draft.step, name) else texts[-1]
     checked = validate(draft.step.name, values)
     calibration = getattr(checked, "calibration", None)
     masters = () if calibration is None else _masters(calibration)
@@ -182,16 +218,3 @@ def _spec(
 def _masters(calibration: Calibration) -> tuple[int, ...]:
     pids = (calibration.bias, calibration.dark, calibration.flat)
     return tuple(pid for pid in pids if pid is not None)
-
-
-def _refuse_unknown_options(recipe: Recipe, options: Mapping[str, Mapping[str, Any]]) -> None:
-    steps = {stage.step for stage in recipe.stages}
-    for name, values in options.items():
-        if name not in steps:
-            raise GraphError(
-                f"recipe {recipe.name} has no step {name!r}; its steps: {', '.join(sorted(steps))}"
-            )
-        known = find_step(name).parameters.model_fields
-        for key in values:
-            if key not in known:
-                raise GraphError(f"step {name} has no parameter {key!r}; it has {', '.join(known)}")

@@ -2,30 +2,55 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, func, select
 
-from tianyu.schema.states import State
-from tianyu.schema.tables import Image, Observation, Process, Reduction
+from tianyu.schema.states import BAD
+from tianyu.schema.tables import (
+    Image,
+    Instrument,
+    Observation,
+    OpticalFilter,
+    Process,
+    Queue,
+    Reduction,
+)
 
-_MasterSelect: TypeAlias = Select[int, str, float | None, datetime | None, str]
-_MasterRow: TypeAlias = Row[int, str, float | None, datetime | None, str]
+SAME_EXPOSURE = 0.01
+"""Darks within a hundredth of the exposure are equally good: then the nearer night counts."""
 
-_HOPELESS = (State.CANCELLED.value, State.FAILED.value)
+MAX_NAMED = 3
+"""So many masters that do not fit are named in a note, the nearest in time first."""
+
+UNKNOWN_DAYS = 1e6
+"""Stands for the distance of frames without a time: farther than any with one."""
+
+_HOPELESS = frozenset(state.value for state in BAD)
 
 
 @dataclass(frozen=True)
 class FrameProperties:
-    """What calibration frames must share with the frames they calibrate."""
+    """What calibration frames must share with the frames they calibrate.
+
+    Attributes
+    ----------
+    site_id : int
+        Where the frames are processed: the masters' files must be there.
+    exposure_s : float or None
+        Of the darks wanted; others are scaled.
+    jd : float or None
+        Julian date, days; None is not known.
+    """
 
     instrument_id: int
+    site_id: int
     filter_id: int | None
     width: int
     height: int
     binning: int
     exposure_s: float | None
-    jd: float
+    jd: float | None
 
 
 @dataclass(frozen=True)
@@ -43,6 +68,9 @@ def match_masters(
 ) -> MatchedMasters:
     """Find the best published masters: same camera window and binning, nearest in time.
 
+    Of darks those of the nearest exposure come first. Masters that failed, were cancelled or
+    wait for one that did are passed over; of several runs on the same frames the newest counts.
+
     Parameters
     ----------
     connection : Connection
@@ -54,61 +82,118 @@ def match_masters(
     found: dict[str, int | None] = {"bias": None, "dark": None, "flat": None}
     notes = []
     for kind in wanted:
-        rows = connection.execute(_query(kind, frames)).all()
-        if not rows:
-            notes.append(f"no {_describe(kind, frames)} found: {kind} correction is skipped")
-            continue
-        best = min(rows, key=lambda row: _distance(row, frames, kind))
-        found[kind] = int(best.pid)
-        notes.append(f"{kind} of observation {best.name!r}")
+        masters = sorted(_masters(connection, kind), key=lambda row: _rank(row, frames, kind))
+        misfits = [(row, _misfit(row, frames, kind)) for row in masters]
+        best = next((row for row, misfit in misfits if misfit is None), None)
+        if best is None:
+            notes.append(_missing(kind, [(row, str(misfit)) for row, misfit in misfits]))
+        else:
+            found[kind] = int(best.pid)
+            notes.append(_taken(kind, best, frames))
     return MatchedMasters(found["bias"], found["dark"], found["flat"], tuple(notes))
 
 
-def _query(
-    kind: str, frames: FrameProperties
-) -> Select[int, str, float | None, datetime | None, str]:
-    query = (
-        select(
-            Process.id.label("pid"),
-            Observation.name,
-            Image.exposure_s,
-            Image.utc_start,
-            Process.state,
-        )
-        .select_from(Observation)
-        .join(Reduction, Reduction.observation_id == Observation.id)
-        .join(Process, Process.run_id == Reduction.run_id)
-        .join(Image, Image.observation_id == Observation.id)
-        .where(
-            Observation.kind == kind,
-            Observation.instrument_id == frames.instrument_id,
-            Process.command == f"master_{kind}",
-            Process.state.not_in(_HOPELESS),
-            Image.width == frames.width,
-            Image.height == frames.height,
-            Image.binning == frames.binning,
-        )
-        .order_by(Process.id, Image.id)
-    )
-    if kind == "flat":
-        query = query.where(Observation.filter_id == frames.filter_id)
-    return query
-
-
-def _distance(row: _MasterRow, frames: FrameProperties, kind: str) -> tuple[float, float, int]:
-    """Rank masters: the exposure of a dark first, then nearness in time, then the newest run."""
-    exposure = 0.0
-    if kind == "dark" and frames.exposure_s and row.exposure_s:
-        exposure = abs(row.exposure_s - frames.exposure_s) / frames.exposure_s
-    days = abs(julian_date(row.utc_start) - frames.jd) if row.utc_start is not None else 1e6
-    return exposure, days, -int(row.pid)
-
-
 def julian_date(utc: datetime) -> float:
-    """Return a Julian date good enough to rank nights (days)."""
+    """Return a Julian date good enough to rank nights, days.
+
+    Examples
+    --------
+    >>> julian_date(datetime(2000, 1, 1, 12))
+    2451545.0
+    """
     return utc.toordinal() + 1721424.5 + (utc.hour + utc.minute / 60.0) / 24.0
 
 
-def _describe(kind: str, frames: FrameProperties) -> str:
-    size = f"{frames.width}×{frames.height} pixels, binning {frames.binning}"
-    return f"{kind} of {size}" + (" in this filter" if kind == "flat" else "")
+def _masters(connection: Connection, kind: str) -> list[Row[Any]]:
+    """Return every published master of a kind, with what is common to its frames."""
+    constant = (
+        Process.id,
+        Process.state,
+        Queue.site_id,
+        Observation.name,
+        Observation.instrument_id,
+        Observation.filter_id,
+        Instrument.name,
+        OpticalFilter.name,
+        Image.width,
+        Image.height,
+        Image.binning,
+    )
+    query = (
+        select(
+            Process.id.label("pid"),
+            Process.state,
+            Queue.site_id,
+            Observation.name,
+            Observation.instrument_id,
+            Observation.filter_id,
+            Instrument.name.label("instrument"),
+            OpticalFilter.name.label("filter"),
+            Image.width,
+            Image.height,
+            Image.binning,
+            func.min(Image.exposure_s).label("exposure_s"),
+            func.min(Image.utc_start).label("first"),
+            func.max(Image.utc_start).label("last"),
+        )
+        .select_from(Observation)
+        .join(Instrument, Instrument.id == Observation.instrument_id)
+        .outerjoin(OpticalFilter, OpticalFilter.id == Observation.filter_id)
+        .join(Reduction, Reduction.observation_id == Observation.id)
+        .join(Process, Process.run_id == Reduction.run_id)
+        .join(Queue, Queue.id == Process.queue_id)
+        .join(Image, (Image.observation_id == Observation.id) & Image.birth.is_(None))
+        .where(Observation.kind == kind, Process.command == f"master_{kind}")
+        .group_by(*constant)
+    )
+    return list(connection.execute(query))
+
+
+def _misfit(row: Row[Any], frames: FrameProperties, kind: str) -> str | None:
+    """Return why a master cannot be used, None if it can."""
+    misfits = (
+        (row.instrument_id != frames.instrument_id, f"of another instrument, {row.instrument}"),
+        (
+            kind == "flat" and row.filter_id != frames.filter_id,
+            f"in another filter, {row.filter or 'none'}",
+        ),
+        (
+            (row.width, row.height) != (frames.width, frames.height),
+            f"of another size, {row.width}×{row.height} pixels",
+        ),
+        (row.binning != frames.binning, f"of another binning, {row.binning}"),
+        (row.state in _HOPELESS, f"its process {row.pid} is {row.state}"),
+        (row.site_id != frames.site_id, "made at another site"),
+    )
+    return next((reason for does_not_fit, reason in misfits if does_not_fit), None)
+
+
+def _rank(row: Row[Any], frames: FrameProperties, kind: str) -> tuple[float, float, int]:
+    """Rank masters: the exposure of a dark first, then nearness in time, then the newest run."""
+    exposure = 0.0
+    if kind == "dark" and frames.exposure_s and row.exposure_s:
+        ratio = abs(row.exposure_s - frames.exposure_s) / frames.exposure_s
+        exposure = ratio if ratio > SAME_EXPOSURE else 0.0
+    days = UNKNOWN_DAYS
+    if row.first is not None and frames.jd is not None:
+        days = abs((julian_date(row.first) + julian_date(row.last)) / 2.0 - frames.jd)
+    return exposure, days, -int(row.pid)
+
+
+def _taken(kind: str, row: Row[Any], frames: FrameProperties) -> str:
+    note = f"{kind} of observation {row.name!r}"
+    if kind == "dark" and row.exposure_s and frames.exposure_s:
+        ratio = frames.exposure_s / row.exposure_s
+        if abs(ratio - 1.0) > SAME_EXPOSURE:
+            note += f", of {row.exposure_s:g} s for frames of {frames.exposure_s:g} s"
+    return note
+
+
+def _missing(kind: str, misfits: list[tuple[Row[Any], str]]) -> str:
+    """Say that a correction is skipped, and which masters there are that do not fit."""
+    if not misfits:
+        return f"no {kind} is registered: {kind} correction is skipped"
+    named = [f"{row.name!r} ({misfit})" for row, misfit in misfits[:MAX_NAMED]]
+    if len(misfits) > MAX_NAMED:
+        named.append(f"and {len(misfits) - MAX_NAMED} more")
+    return f"no {kind} fits: {kind} correction is skipped; not used: {'; '.join(named)}"

@@ -14,7 +14,7 @@ MAX_BYTES = 240
 """File systems take 255 bytes, and a letter outside ASCII is up to four of them."""
 
 _REFUSED = re.compile(r'[<>:"/|?*\\\x00-\x1f\ud800-\udfff]')
-_PREFIX_DIGITS = 8
+_MARK_DIGITS = 8
 
 
 def split_endings(name: str) -> tuple[str, str]:
@@ -53,25 +53,18 @@ def safe_name(name: str) -> str:
         return check_component(f"_{safe.rstrip('. ')}")
 
 
-def free_name(name: str, fingerprint: str, taken: set[str]) -> str:
-    """Return a safe name that no other frame of the observation has, whatever its case.
+def marked_name(name: str, fingerprint: str) -> str:
+    """Return the safe name of a frame whose plain name belongs to another one.
 
     Two folders may hold files of one name: the later gets the start of its fingerprint in
     front, so that it is called the same on every try.
 
-    Parameters
-    ----------
-    name : str
-        File name without folder.
-    fingerprint : str
-        Hexadecimal identity of the file.
-    taken : set of str
-        Names in use, in lower case.
+    Examples
+    --------
+    >>> marked_name("light_0001.fits", "3f8a09c1d2e4")
+    '3f8a09c1_light_0001.fits'
     """
-    safe = safe_name(name)
-    if safe.lower() not in taken:
-        return safe
-    return f"{fingerprint[:_PREFIX_DIGITS]}_{safe}"
+    return f"{fingerprint[:_MARK_DIGITS]}_{safe_name(name)}"
 
 
 def plain_stem(name: str) -> str:

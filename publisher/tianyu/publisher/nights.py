@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 HOURS_PER_DEGREE = 1.0 / 15.0
 UT_NOON_H = 12.0
@@ -43,7 +44,7 @@ def guess_noon_h(times: Iterable[datetime]) -> float:
     hours = sorted({t.hour + t.minute / 60.0 + t.second / 3600.0 for t in times})
     if not hours:
         return UT_NOON_H
-    gaps = [(after - before, before) for before, after in zip(hours, hours[1:], strict=False)]
+    gaps = [(after - before, before) for before, after in pairwise(hours)]
     gaps.append((hours[0] + 24.0 - hours[-1], hours[-1]))
     length, start = max(gaps)
     since_start = (UT_NOON_H - start) % 24.0

@@ -7,18 +7,18 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from tianyu.pipelines.fits import FrameHeader
 from tianyu.publisher.collisions import retry_collisions
-from tianyu.publisher.naming import free_name, plain_stem, safe_name
-from tianyu.publisher.placing import Placement, place, take_away
+from tianyu.publisher.naming import marked_name, plain_stem, safe_name
+from tianyu.publisher.placing import Placement, is_same_file, place, take_away
 from tianyu.publisher.scanning import ScannedFrame, is_recompressed
 from tianyu.publisher.survey import insert_named
 from tianyu.schema.database import Database
 from tianyu.schema.dialects import now_us
 from tianyu.schema.errors import ConfigurationError
-from tianyu.schema.paths import raw_path
+from tianyu.schema.paths import raw_path, resolve
 from tianyu.schema.tables import Image, ImageCopy, Observation
 
 
@@ -67,24 +67,35 @@ def register_frames(
 
     Files come first: a row never names a file that is not there, and a file without a row is
     found again by the next registration. The originals of moved frames go last of all. A
-    frame that is known from another site only gets its copy here.
+    frame that is known from another site gets its copy here; a file that is gone comes back.
 
     Returns
     -------
     int
         Number of frames that are new.
+
+    Raises
+    ------
+    ConfigurationError
+        If the disk does not take a file, or does not let one go.
     """
     with database.read() as connection:
-        arrivals = _arrivals(connection, observation_id, site_id, frames)
-    placed = []
-    for done, arrival in enumerate(arrivals):
-        placed.append(place(arrival.frame.path, root, arrival.path, placement))
-        if progress is not None:
-            progress(done + 1, len(arrivals))
-    n_new = retry_collisions(database, lambda c: _insert(c, observation_id, site_id, arrivals))
-    if placement is Placement.MOVE:
-        for arrival, target in zip(arrivals, placed, strict=True):
-            take_away(arrival.frame.path, target)
+        known = _known(connection, observation_id, site_id)
+    arrivals = _arrivals(known, observation_id, root, frames)
+    try:
+        for done, arrival in enumerate(arrivals):
+            place(arrival.frame.path, root, arrival.path, placement)
+            if progress is not None:
+                progress(done + 1, len(arrivals))
+        n_new = retry_collisions(database, lambda c: _insert(c, observation_id, site_id, arrivals))
+        if placement is Placement.MOVE:
+            for arrival in arrivals:
+                take_away(arrival.frame.path, resolve(root, arrival.path))
+    except OSError as error:
+        raise ConfigurationError(
+            f"frames cannot be brought to {root}: {error}; mend it and register again, what has "
+            "been done is kept"
+        ) from error
     return n_new
 
 
@@ -136,10 +147,9 @@ def _known(connection: Connection, observation_id: int, site_id: int) -> list[Ro
 
 
 def _arrivals(
-    connection: Connection, observation_id: int, site_id: int, frames: Sequence[ScannedFrame]
+    known: Sequence[Row[Any]], observation_id: int, root: Path, frames: Sequence[ScannedFrame]
 ) -> list[_Arrival]:
-    """Return the frames that are new, or have no copy here yet, with names that are free."""
-    known = _known(connection, observation_id, site_id)
+    """Return the frames that are new, or whose file is not here, with names that are free."""
     by_fingerprint = {row.fingerprint: row for row in known}
     by_stem = {plain_stem(row.name): row for row in known}
     taken = {row.name.lower() for row in known}
@@ -150,12 +160,32 @@ def _arrivals(
         if row is None and twin and is_recompressed(frame, twin.name, twin.utc_start):
             row = twin
         if row is not None and row.path is not None:
+            is_gone = not resolve(root, row.path).exists()
+            if is_gone and row.fingerprint == frame.fingerprint:
+                arrivals.append(_Arrival(frame, row.name, row.path, int(row.id)))
             continue
-        name = row.name if row is not None else free_name(frame.path.name, frame.fingerprint, taken)
-        taken.add(name.lower())
-        path = raw_path(observation_id, name)
-        arrivals.append(_Arrival(frame, name, path, None if row is None else int(row.id)))
+        if row is None:
+            file = _free_name(frame, root, observation_id, safe_name(frame.path.name), taken)
+            arrivals.append(_Arrival(frame, file, raw_path(observation_id, file), None))
+        else:
+            file = _free_name(frame, root, observation_id, row.name, set())
+            arrivals.append(_Arrival(frame, row.name, raw_path(observation_id, file), int(row.id)))
+        taken.add(file.lower())
     return arrivals
+
+
+def _free_name(
+    frame: ScannedFrame, root: Path, observation_id: int, name: str, taken: set[str]
+) -> str:
+    """Return the name of a frame's file: the one asked for, unless that is another frame's.
+
+    On the disk it may be one whose registration was interrupted, or of an earlier database.
+    """
+    target = resolve(root, raw_path(observation_id, name))
+    is_occupied = target.exists() and not is_same_file(frame.path, target)
+    if name.lower() in taken or is_occupied:
+        return marked_name(frame.path.name, frame.fingerprint)
+    return name
 
 
 def _insert(

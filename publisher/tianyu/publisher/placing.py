@@ -4,10 +4,10 @@ import os
 import shutil
 import uuid
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tianyu.pipelines.fits import fingerprint
-from tianyu.schema.paths import resolve
+from tianyu.schema.paths import product_path, raw_path, resolve
 
 
 class Placement(StrEnum):
@@ -19,6 +19,18 @@ class Placement(StrEnum):
     COPY = "copy"
     MOVE = "move"
     """Like a link; the original goes once the frame is registered, see :func:`take_away`."""
+
+
+def own_folders(root: Path) -> list[Path]:
+    """Return the folders under a root that we fill ourselves: raw frames and products.
+
+    Examples
+    --------
+    >>> [folder.name for folder in own_folders(Path("site"))]
+    ['raw', 'runs']
+    """
+    paths = raw_path(0, "frame.fits"), product_path(0, "step", 1, 1, "product.fits")
+    return [root / PurePosixPath(path).parts[0] for path in paths]
 
 
 def place(source: Path, root: Path, relative: str, placement: Placement) -> Path:

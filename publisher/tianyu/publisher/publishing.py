@@ -1,30 +1,31 @@
 """Publishing the reduction of an observation: one run, one transaction, at most once."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import median_low
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from tianyu.publisher.collisions import retry_collisions
 from tianyu.publisher.graph import GraphInputs, build_graph
 from tianyu.publisher.masters import FrameProperties, MatchedMasters, julian_date, match_masters
 from tianyu.publisher.recipe import check_recipe
 from tianyu.publisher.recipes import DEFAULT_RECIPES, find_recipe
+from tianyu.publisher.surroundings import surroundings_of
 from tianyu.schema.database import Database
 from tianyu.schema.directory import code_version, ensure_queue
 from tianyu.schema.errors import GraphError, NotFoundError
-from tianyu.schema.pid import PidFactory, to_text
+from tianyu.schema.pid import PidFactory
 from tianyu.schema.tables import (
     Image,
+    ImageCopy,
     Instrument,
     Observation,
-    ObservationTarget,
+    Process,
     Reduction,
-    Sky,
-    Target,
+    Site,
 )
 from tianyu.schema.transitions.publish import (
     RunSpec,
@@ -34,13 +35,14 @@ from tianyu.schema.transitions.publish import (
     run_key,
 )
 
-logger = logging.getLogger(__name__)
-
 CHUNK_FRAMES = 32
 """Frames per process: overhead is amortised, and a night still has work for many machines."""
 
 FAN_OUT = 5
-TRIES = 3
+"""Stacks merged per node of a tree."""
+
+PRIORITIES = range(-1000, 1001)
+"""Priorities that people may give; the column holds a little more."""
 
 _WANTED_MASTERS = {
     "bias": (),
@@ -54,13 +56,37 @@ _PIDS = PidFactory()
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """What a person may choose about a run."""
+    """What a person may choose about a run.
+
+    Attributes
+    ----------
+    recipe : str or None
+        None: the default one for the kind of frames.
+    chunk_frames, fan_out : int
+        Frames per process; stacks merged per node of the tree.
+    steps : mapping
+        Parameters by step and name.
+    priority : int
+        Smaller runs first.
+
+    Raises
+    ------
+    GraphError
+        If the priority is out of range.
+    """
 
     recipe: str | None = None
     chunk_frames: int = CHUNK_FRAMES
     fan_out: int = FAN_OUT
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     priority: int = 100
+
+    def __post_init__(self) -> None:
+        if self.priority not in PRIORITIES:
+            raise GraphError(
+                f"priority {self.priority} is out of range; give {PRIORITIES[0]} (first) to "
+                f"{PRIORITIES[-1]} (last)"
+            )
 
 
 @dataclass(frozen=True)
@@ -95,21 +121,20 @@ def publish(
     Raises
     ------
     GraphError
-        If there are no frames, or the options do not fit the recipe.
+        If there are no frames, a frame has no copy at the site, or the options do not fit the
+        recipe.
+    NotFoundError
+        If there is no such observation, site or recipe.
     InvalidParametersError
         If a parameter does not validate; nothing is published then.
     """
-    options = options or PublishOptions()
-    for _ in range(TRIES):
-        try:
-            return database.retry(lambda c: _publish(c, observation_id, site_id, options))
-        except IntegrityError as error:
-            # Either somebody published the same run meanwhile, which the next round finds,
-            # or an id is taken already, for which the next round draws another.
-            logger.info("publishing again after a collision: %s", error.orig)
-    raise GraphError(
-        f"observation {observation_id} could not be published in {TRIES} tries; publish it again"
-    )
+    chosen = options or PublishOptions()
+    try:
+        return retry_collisions(database, lambda c: _publish(c, observation_id, site_id, chosen))
+    except IntegrityError as error:
+        raise GraphError(
+            f"observation {observation_id} could not be published: {error.orig}; publish it again"
+        ) from error
 
 
 def _publish(
@@ -123,9 +148,9 @@ def _publish(
             f"recipe {recipe.name} is for {recipe.kind} frames, but observation "
             f"{observation.name!r} holds {observation.kind} frames"
         )
-    frames = _frames(connection, observation_id)
-    masters = _masters(connection, observation, frames)
-    surroundings = _surroundings(connection, observation, frames, masters)
+    frames = _frames(connection, observation, site_id)
+    masters = _masters(connection, observation, frames, site_id)
+    surroundings = surroundings_of(connection, observation, frames, masters)
     parameters = {
         "observation": observation.name,
         "chunk_frames": options.chunk_frames,
@@ -136,7 +161,8 @@ def _publish(
     key = run_key(recipe.name, recipe.version, parameters, [f.fingerprint for f in frames])
     existing = find_run(connection, key)
     if existing is not None:
-        return PublishedRun(existing, recipe.name, 0, False, masters.notes)
+        n_processes = connection.scalar(select(func.count()).where(Process.run_id == existing))
+        return PublishedRun(existing, recipe.name, n_processes or 0, False, masters.notes)
     inputs = GraphInputs(
         frames=[frame.id for frame in frames],
         surroundings=surroundings,
@@ -186,98 +212,42 @@ def _default_recipe(observation: Row[Any]) -> str:
     return DEFAULT_RECIPES[observation.kind]
 
 
-def _frames(connection: Connection, observation_id: int) -> list[Row[Any]]:
+def _frames(connection: Connection, observation: Row[Any], site_id: int) -> list[Row[Any]]:
+    """Return the raw frames in the order of their exposures; all must have a copy here."""
+    if connection.scalar(select(Site.id).where(Site.id == site_id)) is None:
+        raise NotFoundError(f"there is no site {site_id}; make it first")
     query = (
-        select(Image.__table__)
-        .where(Image.observation_id == observation_id, Image.birth.is_(None))
+        select(Image.__table__, ImageCopy.path)
+        .outerjoin(ImageCopy, (ImageCopy.image_id == Image.id) & (ImageCopy.site_id == site_id))
+        .where(Image.observation_id == observation.id, Image.birth.is_(None))
         .order_by(Image.utc_start, Image.id)
     )
     frames = list(connection.execute(query))
     if not frames:
-        raise GraphError(f"observation {observation_id} has no frames; register some first")
+        raise GraphError(f"observation {observation.name!r} has no frames; register some first")
+    elsewhere = [frame for frame in frames if frame.path is None]
+    if elsewhere:
+        raise GraphError(
+            f"{len(elsewhere)} of {len(frames)} frames of observation {observation.name!r}, "
+            f"{elsewhere[0].name} first, have no copy at site {site_id}; register them there"
+        )
     return frames
 
 
 def _masters(
-    connection: Connection, observation: Row[Any], frames: list[Row[Any]]
+    connection: Connection, observation: Row[Any], frames: list[Row[Any]], site_id: int
 ) -> MatchedMasters:
-    first = frames[0]
+    exposures = [frame.exposure_s for frame in frames if frame.exposure_s is not None]
+    times = [julian_date(frame.utc_start) for frame in frames if frame.utc_start is not None]
     properties = FrameProperties(
         instrument_id=observation.instrument_id,
+        site_id=site_id,
         filter_id=observation.filter_id,
-        width=first.width,
-        height=first.height,
-        binning=first.binning,
-        exposure_s=first.exposure_s,
-        jd=julian_date(first.utc_start) if first.utc_start is not None else 0.0,
+        width=frames[0].width,
+        height=frames[0].height,
+        binning=frames[0].binning,
+        # Of mixed exposures the usual one: a value that some frame has.
+        exposure_s=median_low(exposures) if exposures else None,
+        jd=(min(times) + max(times)) / 2.0 if times else None,
     )
     return match_masters(connection, properties, wanted=_WANTED_MASTERS[observation.kind])
-
-
-def _surroundings(
-    connection: Connection,
-    observation: Row[Any],
-    frames: list[Row[Any]],
-    masters: MatchedMasters,
-) -> dict[str, Any]:
-    """Return what steps may ask for by name, as JSON."""
-    instrument = connection.execute(
-        select(Instrument.__table__).where(Instrument.id == observation.instrument_id)
-    ).one()
-    pids = {"bias": masters.bias, "dark": masters.dark, "flat": masters.flat}
-    return {
-        "calibration": {k: None if pid is None else to_text(pid) for k, pid in pids.items()},
-        "place": {
-            "latitude_deg": instrument.latitude_deg,
-            "longitude_deg": instrument.longitude_deg,
-            "altitude_m": instrument.altitude_m,
-        },
-        "field": _field_centre(connection, observation, frames),
-        "gain_e_per_adu": instrument.gain_e_per_adu,
-        "saturation_adu": instrument.saturation_adu,
-        "targets": _targets(connection, observation.id),
-    }
-
-
-def _field_centre(
-    connection: Connection, observation: Row[Any], frames: list[Row[Any]]
-) -> dict[str, float | None]:
-    """Return where the telescope looks: the target, else the sky, else the headers' pointing."""
-    for table, row_id in ((Target, observation.target_id), (Sky, observation.sky_id)):
-        if row_id is not None:
-            row = connection.execute(
-                select(table.ra_deg, table.dec_deg).where(table.id == row_id)
-            ).one()
-            if row.ra_deg is not None:
-                return {"ra_deg": row.ra_deg, "dec_deg": row.dec_deg}
-    pointings = [
-        (frame.header["ra_deg"], frame.header["dec_deg"])
-        for frame in frames
-        if "ra_deg" in frame.header and "dec_deg" in frame.header
-    ]
-    if not pointings:
-        return {"ra_deg": None, "dec_deg": None}
-    return {
-        "ra_deg": median(ra for ra, _ in pointings),
-        "dec_deg": median(dec for _, dec in pointings),
-    }
-
-
-def _targets(connection: Connection, observation_id: int) -> list[dict[str, Any]]:
-    query = (
-        select(ObservationTarget.__table__, Target.ra_deg, Target.dec_deg)
-        .join(Target, Target.id == ObservationTarget.target_id)
-        .where(ObservationTarget.observation_id == observation_id)
-        .order_by(ObservationTarget.target_id)
-    )
-    return [
-        {
-            "target_id": row.target_id,
-            "image_id": row.image_id,
-            "x": row.x,
-            "y": row.y,
-            "ra_deg": row.ra_deg,
-            "dec_deg": row.dec_deg,
-        }
-        for row in connection.execute(query)
-    ]

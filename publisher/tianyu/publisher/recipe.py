@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, get_origin
 
-from tianyu.pipelines.step import find_step
+from tianyu.pipelines.step import Step, find_step
 from tianyu.schema.errors import GraphError
 
 RAW_KINDS = frozenset({"bias", "dark", "flat", "light"})
@@ -20,6 +21,17 @@ class Scope(StrEnum):
     """One for every chunk of frames."""
     TREE = "tree"
     """A tree of fan-out k over the processes of another stage; its root stands for it."""
+
+
+SCOPE_PARAMETERS: Mapping[Scope, tuple[str, ...]] = {
+    Scope.RUN: (),
+    Scope.CHUNK: ("frames",),
+    Scope.TREE: ("level", "position", "is_root"),
+}
+"""Parameters that a step must have to be used in a scope."""
+
+OWN_PARAMETERS = frozenset({"frames", "position", "level", "is_root"})
+"""Parameters that follow from the graph; a person cannot choose them."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +74,31 @@ class Recipe:
     stages: Sequence[Stage]
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What is known of a stage that stands before: its scope, and the data there after it."""
+
+    scope: Scope
+    available: frozenset[str]
+
+
 def check_recipe(recipe: Recipe) -> None:
-    """Check that every stage finds what it reads.
+    """Check that every stage finds what it reads and can be given what it is fed.
 
     Raises
     ------
     GraphError
-        If a stage is named twice, waits for a later or unknown one, or reads a kind of data
-        that nothing before it writes.
+        If a stage is named twice, waits for a later or unknown one, reads a kind of data that
+        nothing before it writes, or is fed what its step has no parameter for.
+    InvalidParametersError
+        If a step is unknown.
     """
-    seen: dict[str, frozenset[str]] = {}
+    if recipe.kind not in RAW_KINDS:
+        raise GraphError(
+            f"recipe {recipe.name} is for {recipe.kind!r} frames; give one of "
+            f"{', '.join(sorted(RAW_KINDS))}"
+        )
+    seen: dict[str, _Seen] = {}
     for stage in recipe.stages:
         where = f"recipe {recipe.name}, stage {stage.name}"
         if stage.name in seen:
@@ -80,10 +107,35 @@ def check_recipe(recipe: Recipe) -> None:
         if unknown:
             raise GraphError(f"{where}: waits for {unknown[0]!r}, which does not stand before it")
         step = find_step(stage.step)
-        available = RAW_KINDS.union(*(seen[parent] for parent in stage.parents))
+        available = RAW_KINDS.union(*(seen[parent].available for parent in stage.parents))
         missing = [kind for kind in step.reads if kind not in available]
         if missing:
             raise GraphError(
                 f"{where}: step {step.name} reads {missing[0]!r}, which no stage before it writes"
             )
-        seen[stage.name] = available.union(step.writes)
+        _check_parameters(where, stage, step, seen)
+        seen[stage.name] = _Seen(stage.scope, available.union(step.writes))
+
+
+def takes_list(step: Step[Any], parameter: str) -> bool:
+    """Tell whether a parameter of a step is a list."""
+    return get_origin(step.parameters.model_fields[parameter].annotation) is tuple
+
+
+def _check_parameters(where: str, stage: Stage, step: Step[Any], seen: Mapping[str, _Seen]) -> None:
+    """Check that what the scope and the feeds give to a step are parameters of it."""
+    needed = set(SCOPE_PARAMETERS[stage.scope]) | set(stage.feeds)
+    absent = sorted(needed - set(step.parameters.model_fields))
+    if absent:
+        raise GraphError(f"{where}: step {step.name} has no parameter {absent[0]!r}")
+    if stage.scope is Scope.TREE:
+        if len(stage.feeds) != 1:
+            raise GraphError(f"{where}: a tree is fed by one stage, not by {len(stage.feeds)}")
+        if not takes_list(step, *stage.feeds):
+            raise GraphError(f"{where}: {next(iter(stage.feeds))!r} of step {step.name} is no list")
+    for parameter, source in stage.feeds.items():
+        if seen[source].scope is Scope.CHUNK and not takes_list(step, parameter):
+            raise GraphError(
+                f"{where}: stage {source!r} has a process per chunk, but {parameter!r} of step "
+                f"{step.name} takes one"
+            )

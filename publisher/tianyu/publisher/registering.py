@@ -1,26 +1,34 @@
 """Registering frames: from files to observations with published runs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from tianyu.pipelines.fits import FrameKind
-from tianyu.publisher.grouping import FrameGroup, group_frames
-from tianyu.publisher.observations import (
+from tianyu.publisher.collisions import retry_collisions
+from tianyu.publisher.expectations import (
     ExpectedTarget,
+    check_position,
+    expect_target,
+    is_expected,
+)
+from tianyu.publisher.grouping import FrameGroup, group_frames
+from tianyu.publisher.naming import safe_name
+from tianyu.publisher.observations import (
     ObservationSpec,
     ensure_observation,
-    expect_target,
     find_frame,
     register_frames,
 )
-from tianyu.publisher.placing import Placement
+from tianyu.publisher.placing import Placement, own_folders
 from tianyu.publisher.publishing import PublishedRun, PublishOptions, publish
-from tianyu.publisher.scanning import Rejected, scan
+from tianyu.publisher.scanning import Rejected, ScannedFrame, scan
+from tianyu.publisher.step_options import check_step_options, options_for
 from tianyu.publisher.survey import (
     InstrumentFacts,
+    check_coordinates,
     ensure_filter,
     ensure_instrument,
     ensure_sky,
@@ -36,7 +44,13 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class TargetRequest:
-    """A target that a person named, and where it stands."""
+    """A target that a person named, and where it stands.
+
+    Raises
+    ------
+    ConfigurationError
+        If a coordinate is missing or impossible, or a pixel is given without its frame.
+    """
 
     name: str
     ra_deg: float | None = None
@@ -44,6 +58,10 @@ class TargetRequest:
     frame: str | None = None
     x: float | None = None
     y: float | None = None
+
+    def __post_init__(self) -> None:
+        check_coordinates(self.name, self.ra_deg, self.dec_deg)
+        check_position(self.frame, self.x, self.y)
 
 
 @dataclass(frozen=True)
@@ -91,14 +109,24 @@ def register(
     """Register all frames of a request and publish the default recipe of each observation.
 
     Calibration comes first, so that science finds its masters. Doing it again is harmless:
-    known frames are skipped and the same run is not published twice.
+    known frames are skipped and the same run is not published twice. What lies under the
+    root already, raw or made by us, is not taken for new frames.
 
     Raises
     ------
     ConfigurationError
-        If there is no usable frame, or the target's frame is not among them.
+        If there is no usable frame, or the target's pixel is not in its frame.
+    NotFoundError
+        If the target's frame is not among the light frames.
+    GraphError
+        If the options do not fit the recipes.
     """
-    found = scan(request.paths, lambda done, total: progress("reading headers", done, total))
+    check_step_options(request.options.steps)
+    found = scan(
+        request.paths,
+        lambda done, total: progress("reading headers", done, total),
+        leave_out=own_folders(request.root),
+    )
     if not found.frames:
         reasons = "; ".join(r.reason for r in found.rejected[:3]) or "no FITS files there"
         where = ", ".join(str(path) for path in request.paths)
@@ -109,22 +137,18 @@ def register(
         one_target=request.target is not None,
     )
     observations = [_register_group(database, request, group, progress) for group in groups]
-    if request.target is not None and request.target.frame is not None:
-        _expect_in_frame(database, request.target, observations)
-    published = [_publish(database, request, observation) for observation in observations]
-    notes = sorted({note for frame in found.frames for note in frame.header.notes})
-    return Registration(tuple(published), found.rejected, tuple(notes))
+    if request.target is not None:
+        _note_target(database, request.target, observations)
+    if request.publish:
+        observations = [_publish(database, request, observation) for observation in observations]
+    return Registration(tuple(observations), found.rejected, _notes(found.frames))
 
 
 def _register_group(
     database: Database, request: RegisterRequest, group: FrameGroup, progress: Progress
 ) -> RegisteredObservation:
     name = group.name(request.target.name if request.target else None)
-
-    def work(connection: Connection) -> int:
-        return _ensure(connection, request, group, name)
-
-    observation_id = database.retry(work)
+    observation_id = retry_collisions(database, lambda c: _ensure(c, request, group, name))
     n_new = register_frames(
         database,
         observation_id,
@@ -140,6 +164,7 @@ def _register_group(
 
 
 def _ensure(connection: Connection, request: RegisterRequest, group: FrameGroup, name: str) -> int:
+    """Make what an observation's row refers to, and the row."""
     facts = InstrumentFacts()
     for frame in group.frames:
         facts = facts.over(facts_of(frame.header))
@@ -177,60 +202,58 @@ def _ensure_target(
     return target_id, ensure_sky(connection, asked.name, ra_deg=ra, dec_deg=dec)
 
 
-def _expect_in_frame(
+def _note_target(
     database: Database, target: TargetRequest, observations: Sequence[RegisteredObservation]
 ) -> None:
-    """Note the target's pixel for the observation that holds the named frame."""
-    lights = [o for o in observations if o.kind == FrameKind.LIGHT.value]
+    """Note where the target stands in every observation of light frames, in one transaction."""
+    lights = [o.observation_id for o in observations if o.kind == FrameKind.LIGHT.value]
+    retry_collisions(database, lambda c: _note_target_in(c, target, lights))
 
-    def work(connection: Connection) -> bool:
-        target_id = ensure_target(connection, target.name)
-        for observation in lights:
-            frame = str(target.frame)
-            if find_frame(connection, observation.observation_id, frame) is not None:
-                expected = ExpectedTarget(target_id, target.frame, target.x, target.y)
-                expect_target(connection, observation.observation_id, expected)
-                return True
-        return False
 
-    if not database.retry(work):
+def _note_target_in(
+    connection: Connection, target: TargetRequest, observation_ids: Sequence[int]
+) -> None:
+    target_id = ensure_target(connection, target.name)
+    with_frame = [
+        observation_id
+        for observation_id in observation_ids
+        if target.frame is not None
+        and find_frame(connection, observation_id, target.frame) is not None
+    ]
+    if target.frame is not None and not with_frame:
         raise NotFoundError(
             f"the target's pixel is given in frame {target.frame!r}, which is not among the "
             "light frames; give the name of one of them, with or without its ending"
         )
+    if len(with_frame) > 1:
+        raise ConfigurationError(
+            f"{len(with_frame)} observations have a frame {target.frame!r}; register one of them "
+            "at a time when a pixel is given"
+        )
+    for observation_id in observation_ids:
+        if observation_id in with_frame:
+            expected = ExpectedTarget(target_id, target.frame, target.x, target.y)
+            expect_target(connection, observation_id, expected)
+        elif target.ra_deg is not None or not is_expected(connection, observation_id, target_id):
+            # Nothing said today takes back a pixel that was given before.
+            expect_target(connection, observation_id, ExpectedTarget(target_id))
 
 
 def _publish(
     database: Database, request: RegisterRequest, observation: RegisteredObservation
 ) -> RegisteredObservation:
-    if not request.publish:
-        return observation
-    is_light = observation.kind == FrameKind.LIGHT.value
-    if is_light and request.target is not None:
-        _expect_by_coordinates(database, request.target, observation)
-    options = request.options if is_light else PublishOptions(priority=request.options.priority)
+    options = options_for(request.options, observation.kind)
     run = publish(database, observation.observation_id, request.site_id, options)
-    return RegisteredObservation(
-        observation.observation_id,
-        observation.name,
-        observation.kind,
-        observation.n_frames,
-        observation.n_new,
-        run,
-    )
+    return replace(observation, run=run)
 
 
-def _expect_by_coordinates(
-    database: Database, target: TargetRequest, observation: RegisteredObservation
-) -> None:
-    """Without a pixel the target is looked up by its coordinates, where there is a WCS."""
-
-    def work(connection: Connection) -> None:
-        target_id = ensure_target(connection, target.name)
-        frame = None
-        if target.frame is not None:
-            frame = find_frame(connection, observation.observation_id, target.frame)
-        if frame is None:
-            expect_target(connection, observation.observation_id, ExpectedTarget(target_id))
-
-    database.retry(work)
+def _notes(frames: Sequence[ScannedFrame]) -> tuple[str, ...]:
+    """Return what was assumed, each note once, and which names had to be changed."""
+    notes = {note for frame in frames for note in frame.header.notes}
+    renamed = [frame.path.name for frame in frames if safe_name(frame.path.name) != frame.path.name]
+    if renamed:
+        notes.add(
+            f"{len(renamed)} names that some platforms refuse were changed, the first from "
+            f"{renamed[0]!r} to {safe_name(renamed[0])!r}"
+        )
+    return tuple(sorted(notes))

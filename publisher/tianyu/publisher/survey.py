@@ -28,6 +28,11 @@ class InstrumentFacts:
         _check("latitude", self.latitude_deg, -90.0, 90.0, "degrees north")
         _check("longitude", self.longitude_deg, -360.0, 360.0, "degrees east")
         _check("altitude", self.altitude_m, -500.0, 10_000.0, "metres")
+        for name in ("aperture_m", "pixel_scale_arcsec", "gain_e_per_adu", "saturation_adu"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value < float("inf"):
+                raise ConfigurationError(f"{name} {value} is impossible; give a positive number")
+        _check("read noise", self.read_noise_e, 0.0, 1e6, "electrons")
 
     def over(self, other: "InstrumentFacts") -> "InstrumentFacts":
         """Return these facts, with gaps filled from others."""
@@ -109,10 +114,7 @@ def ensure_target(
     ConfigurationError
         If only one coordinate is given, or one is impossible.
     """
-    if (ra_deg is None) != (dec_deg is None):
-        raise ConfigurationError(f"target {name!r}: give both --ra and --dec, or neither")
-    _check("right ascension", ra_deg, 0.0, 360.0, "degrees")
-    _check("declination", dec_deg, -90.0, 90.0, "degrees")
+    check_coordinates(name, ra_deg, dec_deg)
     row = connection.execute(
         select(Target.id, Target.ra_deg, Target.dec_deg).where(Target.name == name)
     ).first()
@@ -123,6 +125,24 @@ def ensure_target(
             update(Target).where(Target.id == row.id).values(ra_deg=ra_deg, dec_deg=dec_deg)
         )
     return int(row.id)
+
+
+def check_coordinates(name: str, ra_deg: float | None, dec_deg: float | None) -> None:
+    """Refuse coordinates of a target that cannot be.
+
+    Raises
+    ------
+    ConfigurationError
+        If only one is given, or one is out of its range.
+    """
+    if (ra_deg is None) != (dec_deg is None):
+        raise ConfigurationError(f"target {name!r}: give both --ra and --dec, or neither")
+    if ra_deg is not None and not 0.0 <= ra_deg < 360.0:
+        raise ConfigurationError(
+            f"right ascension {ra_deg} is impossible; give degrees, 0 or more and below 360 "
+            "(hours times 15)"
+        )
+    _check("declination", dec_deg, -90.0, 90.0, "degrees")
 
 
 def find_target(connection: Connection, name: str) -> int:
@@ -143,11 +163,15 @@ def find_target(connection: Connection, name: str) -> int:
 def ensure_sky(
     connection: Connection, name: str, *, ra_deg: float | None, dec_deg: float | None
 ) -> int:
-    """Return the id of a sky; make it when needed."""
-    found = connection.scalar(select(Sky.id).where(Sky.name == name))
-    if found is not None:
-        return int(found)
-    return insert_named(connection, Sky, name, ra_deg=ra_deg, dec_deg=dec_deg)
+    """Return the id of a sky; make it, or give it the coordinates it lacked."""
+    row = connection.execute(select(Sky.id, Sky.ra_deg).where(Sky.name == name)).first()
+    if row is None:
+        return insert_named(connection, Sky, name, ra_deg=ra_deg, dec_deg=dec_deg)
+    if row.ra_deg is None and ra_deg is not None:
+        connection.execute(
+            update(Sky).where(Sky.id == row.id).values(ra_deg=ra_deg, dec_deg=dec_deg)
+        )
+    return int(row.id)
 
 
 def insert_named(connection: Connection, table: type[Base], name: str, **values: Any) -> int:

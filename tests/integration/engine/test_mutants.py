@@ -35,19 +35,8 @@ def mutant(plant: Callable[[pytest.MonkeyPatch], None]) -> Callable[[pytest.Monk
 @mutant
 def success_without_a_fence(patch: pytest.MonkeyPatch) -> None:
     running = and_(_pid, Process.state == State.RUNNING.value)
-    patch.setattr(
-        finish,
-        "_STANDING",
-        select(
-            Process.attempt, Process.failures, Process.worker_id, Process.started_us,
-            Process.cancel_requested,
-        ).where(running),
-    )  # fmt: skip
-    patch.setattr(
-        finish,
-        "_SUCCEED",
-        update(Process).where(running).values(state=State.SUCCEEDED.value, lease_until=None),
-    )
+    values = {"state": State.SUCCEEDED.value, "finished_us": now_us(), "lease_until": None}
+    patch.setattr(finish, "_SUCCEED", update(Process).where(running).values(**values))
 
 
 def _release_children(condition: Any, step: int) -> Any:

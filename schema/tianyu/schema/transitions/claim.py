@@ -28,7 +28,15 @@ class Claim:
 
 # Built once: building a statement costs more than running it.
 _MOST_URGENT = (
-    select(Process.id, Process.queue_id, Process.priority)
+    select(
+        Process.priority,
+        Process.id,
+        Process.queue_id,
+        Process.run_id,
+        Process.command,
+        Process.parameters,
+        Process.attempt,
+    )
     .where(
         Process.state == State.READY.value,
         Process.queue_id == bindparam("queue_id"),
@@ -82,27 +90,46 @@ _HELD = select(Process.id, Process.cancel_requested).where(
 
 
 def claim_next(
-    connection: Connection, queue_ids: Sequence[int], worker_id: str, lease_s: float
+    connection: Connection,
+    queue_ids: Sequence[int],
+    worker_id: str,
+    lease_s: float,
+    token: str | None = None,
 ) -> Claim | None:
     """Claim the most urgent due process of the queues, straight from ``ready``.
 
-    For databases whose writers exclude each other; there the process table is the queue.
-    Smaller priorities come first, and smaller ids among equal ones, whatever their queue.
+    For databases whose writers exclude each other; there the process table is the queue, and
+    what was read before the update need not be read again after it. Smaller priorities come
+    first, and smaller ids among equal ones, whatever their queue.
+
+    Parameters
+    ----------
+    connection : Connection
+        In a writing transaction.
+    queue_ids : sequence of int
+    worker_id : str
+    lease_s : float
+        Length of the lease, seconds.
+    token : str, optional
+        Secret of the claim, where somebody besides its owner must be able to find it.
 
     Returns
     -------
     Claim or None
         None when nothing is due.
     """
-    heads = []
-    for queue_id in queue_ids:
-        head = connection.execute(_MOST_URGENT, {"queue_id": queue_id}).one_or_none()
-        if head is not None:
-            heads.append((head.priority, head.id, head.queue_id))
+    heads = [
+        head
+        for queue_id in queue_ids
+        if (head := connection.execute(_MOST_URGENT, {"queue_id": queue_id}).one_or_none())
+    ]
     if not heads:
         return None
-    _, pid, queue_id = min(heads)
-    return _claim(connection, pid, [queue_id], State.READY, worker_id, lease_s, new_token())
+    row = min(heads, key=lambda head: (head.priority, head.id))
+    token = token or new_token()
+    if not _take(connection, row.id, [row.queue_id], State.READY, worker_id, lease_s, token):
+        return None
+    return Claim(row.id, row.run_id, row.command, row.parameters, row.attempt + 1, token)
 
 
 def claim_queued(
@@ -134,9 +161,10 @@ def claim_queued(
     Claim or None
         None when the message is stale: the process is not queued (any more); drop it.
     """
-    return _claim(
-        connection, process_id, queue_ids, State.QUEUED, worker_id, lease_s, token or new_token()
-    )
+    token = token or new_token()
+    _take(connection, process_id, queue_ids, State.QUEUED, worker_id, lease_s, token)
+    # My token means mine, now or by an earlier try whose answer was lost.
+    return read_claim(connection, process_id, token)
 
 
 def new_token() -> str:
@@ -144,7 +172,7 @@ def new_token() -> str:
     return str(uuid.uuid4())
 
 
-def _claim(
+def _take(
     connection: Connection,
     pid: int,
     queue_ids: Collection[int],
@@ -152,20 +180,16 @@ def _claim(
     worker_id: str,
     lease_s: float,
     token: str,
-) -> Claim | None:
-    connection.execute(
-        _CLAIM,
-        {
-            "pid": pid,
-            "queues": list(queue_ids),
-            "from_state": from_state.value,
-            "token": token,
-            "worker": worker_id,
-            "lease_us": int(lease_s * US_PER_S),
-        },
-    )
-    # My token means mine, now or by an earlier try whose answer was lost.
-    return read_claim(connection, pid, token)
+) -> bool:
+    values = {
+        "pid": pid,
+        "queues": list(queue_ids),
+        "from_state": from_state.value,
+        "token": token,
+        "worker": worker_id,
+        "lease_us": int(lease_s * US_PER_S),
+    }
+    return connection.execute(_CLAIM, values).rowcount == 1
 
 
 def read_claim(connection: Connection, process_id: int, token: str) -> Claim | None:

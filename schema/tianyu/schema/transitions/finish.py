@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, case, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, case, insert, literal, select, update
 
+from tianyu.schema.base import Base
 from tianyu.schema.dialects import now_us
 from tianyu.schema.engine_tables import Attempt, Dependency, Process
 from tianyu.schema.errors import LostClaimError
@@ -84,6 +85,24 @@ _LEAVE = (
     )
 )
 
+_ATTEMPT = Base.metadata.tables[Attempt.__tablename__]
+
+# Built once, and on the tables: what the mapped classes add to an INSERT costs as much again.
+_LOG = insert(_ATTEMPT).values(finished_us=now_us())
+
+# Of a success everything but its cost stands in the row, so that nothing need be read before.
+_LOG_SUCCESS = insert(_ATTEMPT).from_select(
+    [
+        "process_id", "number", "outcome", "worker_id", "claim_token", "started_us",
+        "finished_us", "cpu_s", "peak_memory_bytes", "bytes_read", "bytes_written",
+    ],
+    select(
+        Process.id, Process.attempt, literal(Outcome.SUCCEEDED.value), Process.worker_id,
+        Process.claim_token, Process.started_us, Process.finished_us, bindparam("cpu_s"),
+        bindparam("peak_memory_bytes"), bindparam("bytes_read"), bindparam("bytes_written"),
+    ).where(Process.id == bindparam("pid")),
+)  # fmt: skip
+
 _CHILDREN = select(Dependency.child).where(Dependency.parent == bindparam("pid"))
 
 # The state comes first: MySQL evaluates the assignments from left to right and would
@@ -130,10 +149,9 @@ def succeed(connection: Connection, process_id: int, token: str, usage: Usage) -
     LostClaimError
         If the claim is no longer ours: the caller must roll back, products included.
     """
-    standing = _standing(connection, process_id, token)
     if connection.execute(_SUCCEED, {"pid": process_id, "token": token}).rowcount != 1:
-        raise LostClaimError(f"the claim on process {process_id} was lost before it succeeded")
-    _log(connection, process_id, token, standing, Outcome.SUCCEEDED, usage)
+        raise LostClaimError(f"the claim on process {process_id} belongs to somebody else by now")
+    connection.execute(_LOG_SUCCESS, {"pid": process_id, **vars(usage)})
     # Read after our row was locked: a child that is being published either waits for us and
     # sees the success, or is committed and seen here.
     children = list(connection.scalars(_CHILDREN, {"pid": process_id}))
@@ -278,7 +296,6 @@ def _log(
         "worker_id": standing["worker_id"],
         "claim_token": token,
         "started_us": standing["started_us"],
-        "finished_us": now_us(),
         "error_kind": failure.kind.value if failure else None,
         "error_text": _clipped(failure.text) if failure else None,
         "cpu_s": usage.cpu_s,
@@ -286,7 +303,7 @@ def _log(
         "bytes_read": usage.bytes_read,
         "bytes_written": usage.bytes_written,
     }
-    connection.execute(insert(Attempt).values(**values))
+    connection.execute(_LOG, values)
 
 
 def _clipped(text: str) -> str:
