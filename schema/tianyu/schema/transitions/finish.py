@@ -98,7 +98,7 @@ _LOG_SUCCESS = insert(_ATTEMPT).from_select(
     ],
     select(
         Process.id, Process.attempt, literal(Outcome.SUCCEEDED.value), Process.worker_id,
-        Process.claim_token, Process.started_us, Process.finished_us, bindparam("cpu_s"),
+        Process.claim_token, Process.started_us, now_us(), bindparam("cpu_s"),
         bindparam("peak_memory_bytes"), bindparam("bytes_read"), bindparam("bytes_written"),
     ).where(Process.id == bindparam("pid")),
 )  # fmt: skip

@@ -13,7 +13,9 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# Back-ticks, since `dec` and `filter` are keywords; SQLite reads them too.
+# Back-ticks, since `dec` and `filter` are keywords; SQLite reads them too. CROSS JOIN is a plain
+# join to MySQL; to SQLite, which has no statistics, it says that run and source come before
+# flux, whose key begins with them.
 LIGHT_CURVE_ALL = """
 CREATE VIEW light_curve_all AS
 SELECT
@@ -42,14 +44,14 @@ SELECT
     f.image_id AS image_id,
     d.observation_id AS observation_id,
     f.run_id AS run_id
-FROM flux AS f
-JOIN reduction AS d ON d.run_id = f.run_id
-JOIN observation AS o ON o.id = d.observation_id
-JOIN source AS s ON s.id = f.source_id
+FROM observation AS o
+JOIN reduction AS d ON d.observation_id = o.id
+JOIN source AS s ON s.sky_id = o.sky_id
+LEFT JOIN target AS st ON st.id = s.target_id
+CROSS JOIN flux AS f ON f.run_id = d.run_id AND f.source_id = s.id
 JOIN frame AS fr ON fr.run_id = f.run_id AND fr.image_id = f.image_id
 LEFT JOIN source_position AS p
     ON p.template_image_id = d.template_image_id AND p.source_id = f.source_id
-LEFT JOIN target AS st ON st.id = s.target_id
 LEFT JOIN target AS ot ON ot.id = o.target_id
 LEFT JOIN optical_filter AS flt ON flt.id = o.filter_id
 LEFT JOIN frame_verdict AS v ON v.run_id = f.run_id AND v.image_id = f.image_id
@@ -60,7 +62,7 @@ LEFT JOIN relative_flux AS r
 """
 
 LIGHT_CURVE = LIGHT_CURVE_ALL.replace("light_curve_all", "light_curve", 1) + (
-    "WHERE o.current_run_id = f.run_id"
+    "WHERE o.current_run_id = d.run_id"
 )
 
 
