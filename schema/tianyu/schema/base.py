@@ -1,20 +1,27 @@
 """The declarative base, its naming convention and the column types shared by all tables."""
 
+import ctypes
+import math
 from typing import Annotated, Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     DateTime,
+    Dialect,
     Double,
     Float,
     Integer,
     LargeBinary,
     MetaData,
     String,
+    TypeDecorator,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.sql.elements import ColumnElement
+
+from tianyu.schema.dialects import widened
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -30,7 +37,32 @@ BIG_ID = BigInteger().with_variant(Integer(), "sqlite")
 UTC_DATETIME = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 # MySQL's plain BLOB ends at 64 KiB; a star list or a sky mesh may be larger.
 BLOB = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
-SINGLE = Float(24)
+
+
+class Single(TypeDecorator[float]):
+    """A number of single precision: 4 bytes in MySQL, and the same digits in every database.
+
+    SQLite has only doubles and MySQL shows six digits of its FLOAT. So values are rounded
+    before they are stored, and read with all of their 24 bits: a light curve does not depend
+    on where it lies. What is not finite, or too large, is NULL.
+    """
+
+    impl = Float(24)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> float | None:
+        """Round a value to single precision."""
+        if value is None:
+            return None
+        rounded = ctypes.c_float(value).value
+        return rounded if math.isfinite(rounded) else None
+
+    def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[float]:
+        """Read a column with all of its digits."""
+        return widened(column, type_=self)
+
+
+SINGLE = Single()
 
 
 class Base(DeclarativeBase):

@@ -1,14 +1,18 @@
 """Everything in which SQLite and MySQL/MariaDB differ; no other file knows a dialect by name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, Insert, Table, event
-from sqlalchemy.engine import Dialect
+from sqlalchemy import BigInteger, Connection, Engine, Insert, Table, event, text
+from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
+
+from tianyu.schema import loadfile
+from tianyu.schema.errors import ConfigurationError
 
 WRITE_OPTION = "tianyu_write"
 """Execution option of connections that are going to write."""
@@ -16,8 +20,21 @@ WRITE_OPTION = "tianyu_write"
 SQLITE_BUSY_TIMEOUT_MS = 20_000
 # Longer than the longest commit we make, shorter than the shortest lease we allow.
 
-MYSQL_TRANSIENT = frozenset({1205, 1213, 2006, 2013, 2055, 1053, 1040, 1203, 4031})
-# Lock wait timeout, deadlock, server gone or shutting down, too many connections, idle kill.
+MYSQL_TRANSIENT = frozenset(
+    {
+        1205, 1213, 1020,  # lock wait timeout, deadlock, row changed since it was read
+        2002, 2003, 2006, 2013, 2055,  # cannot connect, server gone or lost
+        1053, 1077, 1927, 4031,  # shutting down, connection killed, closed for being idle
+        1040, 1203,  # too many connections
+        1158, 1159, 1160, 1161,  # the network broke while a packet was on its way
+    }
+)  # fmt: skip
+
+MYSQL_NETWORK_TIMEOUT_S = 300
+"""A server that says nothing for so long is taken for lost: a cut network sends no farewell."""
+
+MIGRATION_PATIENCE_S = 600
+"""How long one ``tianyu init`` waits for another that is changing the tables."""
 
 
 class now_us(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it is
@@ -35,10 +52,54 @@ def _now_us_sqlite(element: now_us, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 @compiles(now_us, "mysql")
-@compiles(now_us, "mariadb")
 def _now_us_mysql(element: now_us, compiler: SQLCompiler, **kw: Any) -> str:
     # SYSDATE would differ within a statement; NOW is the statement's one time.
     return "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
+
+
+class widened(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
+    """A column of single precision with all of its digits; MySQL would write only six."""
+
+    inherit_cache = True
+    name = "widened"
+
+
+@compiles(widened)
+def _widened(element: widened, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.clauses, **kw)
+
+
+@compiles(widened, "mysql")
+def _widened_mysql(element: widened, compiler: SQLCompiler, **kw: Any) -> str:
+    # A sum of doubles is a double; CAST AS DOUBLE came only with MySQL 8.0.17.
+    return f"({compiler.process(element.clauses, **kw)} + 0e0)"
+
+
+def plain_url(url: URL) -> URL:
+    """Return the URL with the driver we know how to use: PyMySQL for MySQL and MariaDB."""
+    if url.drivername in {"mysql", "mariadb", "mariadb+pymysql"}:
+        return url.set(drivername="mysql+pymysql")
+    return url
+
+
+def engine_options(url: URL) -> dict[str, Any]:
+    """Return the arguments for ``create_engine`` that a dialect needs."""
+    if url.get_backend_name() == "sqlite":
+        return {}
+    arguments: dict[str, Any] = {
+        "read_timeout": MYSQL_NETWORK_TIMEOUT_S,
+        "write_timeout": MYSQL_NETWORK_TIMEOUT_S,
+        # Lets us ask for bulk loading; whether the server agrees is seen later.
+        "local_infile": True,
+        "charset": "utf8mb4",
+    }
+    return {
+        "isolation_level": "READ COMMITTED",
+        "pool_pre_ping": True,
+        "pool_recycle": 300,
+        # What the URL says comes first.
+        "connect_args": {k: v for k, v in arguments.items() if k not in url.query},
+    }
 
 
 def prepare(engine: Engine) -> None:
@@ -74,16 +135,41 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _prepare_mysql(connection: Any, _record: Any) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SET time_zone = '+00:00'")
+        # The same on every server: no value is cut to fit, no name is quoted by accident.
+        cursor.execute(
+            "SET time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+        )
         # A dead connection must not hold its row locks for eight hours.
         cursor.execute("SET innodb_lock_wait_timeout = 20, wait_timeout = 600")
 
 
-def engine_options(url_dialect: str) -> dict[str, Any]:
-    """Return the arguments for ``create_engine`` that a dialect needs."""
-    if url_dialect == "sqlite":
-        return {}
-    return {"isolation_level": "READ COMMITTED", "pool_pre_ping": True, "pool_recycle": 300}
+@contextmanager
+def migrating(connection: Connection) -> Iterator[None]:
+    """Keep others from changing tables meanwhile.
+
+    SQLite's writers exclude each other anyway. MySQL commits at every change of a table, so
+    that only a lock by name can do it.
+
+    Raises
+    ------
+    ConfigurationError
+        If somebody else does not finish.
+    """
+    if connection.dialect.name == "sqlite":
+        yield
+        return
+    # The name holds for a whole server, on which several surveys may have their databases.
+    name = {"name": f"tianyu {connection.engine.url.database}"[:64]}
+    patience = name | {"patience": MIGRATION_PATIENCE_S}
+    if connection.scalar(text("SELECT GET_LOCK(:name, :patience)"), patience) != 1:
+        raise ConfigurationError(
+            f"another `tianyu init` has been changing {connection.engine.url.database} for "
+            f"{MIGRATION_PATIENCE_S} s; see SHOW PROCESSLIST on the server"
+        )
+    try:
+        yield
+    finally:
+        connection.execute(text("SELECT RELEASE_LOCK(:name)"), name)
 
 
 def is_transient(error: BaseException) -> bool:
@@ -95,8 +181,8 @@ def is_transient(error: BaseException) -> bool:
     original = error.orig
     if original is not None and original.args and original.args[0] in MYSQL_TRANSIENT:
         return True
-    text = str(original).lower()
-    return isinstance(error, OperationalError) and ("locked" in text or "busy" in text)
+    message = str(original).lower()
+    return isinstance(error, OperationalError) and ("locked" in message or "busy" in message)
 
 
 def insert_ignore(statement: Insert, dialect: Dialect) -> Insert:
@@ -107,7 +193,7 @@ def insert_ignore(statement: Insert, dialect: Dialect) -> Insert:
 def bulk_insert(
     connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> None:
-    """Insert many rows by the fastest way of the dialect.
+    """Insert many rows by the fastest way of the dialect; the rows are the same by all ways.
 
     Parameters
     ----------
@@ -117,13 +203,22 @@ def bulk_insert(
     names : sequence of str
         Columns.
     rows : sequence of sequences
-        Values in the order of ``names``; no NaN.
+        Values in the order of ``names``, as the driver takes them; no NaN.
+
+    Raises
+    ------
+    sqlalchemy.exc.DBAPIError
+        As an INSERT would: keys taken twice, values that do not fit.
     """
+    if not rows:
+        return
+    if loadfile.is_worth_it(connection, rows):
+        loadfile.load(connection, table, names, rows)
+        return
     quote = connection.dialect.identifier_preparer.quote
     columns = ", ".join(quote(name) for name in names)
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     marks = ", ".join([mark] * len(names))
     # PyMySQL turns an executemany of this shape into multi-row inserts.
     sql = f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({marks})"  # noqa: S608 - our names
-    if rows:
-        connection.exec_driver_sql(sql, [tuple(row) for row in rows])
+    connection.exec_driver_sql(sql, [tuple(row) for row in rows])
