@@ -12,6 +12,7 @@ demo: $(VENV)/.installed
 	$(BIN)/tianyu demo --out demo-output
 
 test: $(VENV)/.installed
+	sh tests/install_servers.sh
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.installed
