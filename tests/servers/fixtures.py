@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterator
 
 import pytest
-
 from tests.servers.binaries import INSTALL_COMMAND, MISSING, find_binaries, give_up, not_ours
 from tests.servers.mariadb import DatabaseServer, ExternalDatabaseServer
 from tests.servers.rabbitmq import BrokerServer, ExternalBrokerServer

@@ -8,7 +8,6 @@ from typing import Any
 import pymysql
 from pymysql.connections import Connection
 from sqlalchemy.engine import URL, make_url
-
 from tests.servers.binaries import Binaries
 from tests.servers.process import ServerProcess, free_ports
 

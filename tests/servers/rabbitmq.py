@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import pika
 from pika.exceptions import AMQPError
-
 from tests.servers.binaries import Binaries
+from tests.servers.certificates import write_certificates
 from tests.servers.process import START_PATIENCE_S, ServerProcess, free_ports
 
 VHOSTS_AT_A_TIME = 16
@@ -21,6 +21,11 @@ CONFIGURATION = """\
 disk_free_limit.absolute = 1MB
 vm_memory_high_watermark.absolute = 1GB
 log.console = false
+listeners.ssl.default = 127.0.0.1:{tls_port}
+ssl_options.cacertfile = {folder}/ca.pem
+ssl_options.certfile = {folder}/server.pem
+ssl_options.keyfile = {folder}/server.key
+ssl_options.verify = verify_none
 """
 
 
@@ -32,17 +37,26 @@ class BrokerServer(ServerProcess):
     def __init__(self, binaries: Binaries) -> None:
         super().__init__()
         self._binaries = binaries
-        self._port, self._node_port, self._mapper_port = free_ports(3)
+        ports = free_ports(4)
+        self._port, self._tls_port, self._node_port, self._mapper_port = ports
         self._mapper: subprocess.Popen[bytes] | None = None
         self._vhosts_made = 0
         self._vhosts_free: list[str] = []
-        (self.folder / "rabbitmq.conf").write_text(CONFIGURATION)
+        write_certificates(self.folder)
+        configuration = CONFIGURATION.format(tls_port=self._tls_port, folder=self.folder)
+        (self.folder / "rabbitmq.conf").write_text(configuration)
         (self.folder / "enabled_plugins").write_text("[].")
 
     @property
     def url(self) -> str:
         """URL of the default vhost."""
         return self._url_of("/")
+
+    @property
+    def tls_url(self) -> str:
+        """URL of the default vhost through TLS, with the authority to be trusted."""
+        options = quote(str({"ca_certs": f"{self.folder}/ca.pem", "server_hostname": "127.0.0.1"}))
+        return f"amqps://guest:guest@127.0.0.1:{self._tls_port}/%2F?ssl_options={options}"
 
     def command(self) -> Sequence[str]:
         """Return the command of the server."""

@@ -12,7 +12,8 @@ from tianyu.schema.settings import config_file, load_settings
 def _bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Start in an empty folder, without any variable of ours."""
     monkeypatch.chdir(tmp_path)
-    for name in ("CONFIG", "SITE", "LEASE_S", "DATABASE_URL", "BROKER_URL"):
+    names = ("CONFIG", "SITE", "LEASE_S", "DATABASE_URL", "BROKER_URL", "DATABASE_URL_FILE")
+    for name in names:
         monkeypatch.delenv(f"TIANYU_{name}", raising=False)
 
 
@@ -90,3 +91,22 @@ def test_passwords_are_never_shown(url: str, shown: str) -> None:
 def test_settings_do_not_change_afterwards() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load_settings().site = "elsewhere"
+
+
+# -- secrets in files --------------------------------------------------------------------------
+
+
+def test_a_url_with_a_password_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("secret").write_text("mysql+pymysql://tianyu:p@db/tianyu\n")
+    Path("tianyu.toml").write_text('database_url = "sqlite:///from_toml"')
+    monkeypatch.setenv("TIANYU_DATABASE_URL_FILE", "secret")
+    url = load_settings().database_url
+    assert url.get_secret_value() == "mysql+pymysql://tianyu:p@db/tianyu"
+    monkeypatch.setenv("TIANYU_DATABASE_URL", "sqlite:///from_environment")
+    assert load_settings().database_url.get_secret_value() == "sqlite:///from_environment"
+
+
+def test_a_file_of_a_secret_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIANYU_DATABASE_URL_FILE", "absent")
+    with pytest.raises(ConfigurationError, match="settings file absent cannot be read"):
+        load_settings()

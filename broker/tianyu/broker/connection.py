@@ -31,6 +31,10 @@ BLOCKED_TIMEOUT_S = 300.0
 
 CONNECT_TIMEOUT_S = 10.0
 
+OPEN_PATIENCE_S = 2.0
+"""How long callers wait for a connection: a first one takes milliseconds, and a manager whose
+broker is away has leases to watch meanwhile."""
+
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 5.0
 

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 import pika
 from pika import spec
 from pika.channel import Channel
-from pika.exceptions import ChannelClosedByBroker
+from pika.exceptions import AMQPError
 
-from tianyu.broker.connection import CONNECT_TIMEOUT_S, Link, parameters_of
+from tianyu.broker.connection import OPEN_PATIENCE_S, Link, parameters_of
 from tianyu.broker.errors import BrokerUnreachableError, MessageError
+from tianyu.broker.inspecting import Standing, inspect
 from tianyu.broker.interface import Hint, QueueAddress
 from tianyu.broker.messages import decode
 from tianyu.broker.topology import declare_alarm_clock, declare_queue
@@ -35,7 +36,8 @@ HOLD_S = 5.0
 RESUME_PATIENCE_S = 0.2
 """The first hints after a pause are on their way for a few milliseconds."""
 
-NOT_FOUND = 404
+WATCH_S = 10.0
+"""A subscription through which nothing came for so long is looked at."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Subscriber:
         self._arrived = threading.Condition()
         self._hints: deque[Hint] = deque()
         self._wanted_at = time.monotonic()
+        self._heard_at = time.monotonic()
         self._paused = False
         self._woken = False
         self._alarm_clock = ""
@@ -120,16 +123,20 @@ class Subscriber:
 
     def depth(self, queue: str, timeout_s: float) -> int:
         """Return how many hints wait in a queue; none in one that does not exist."""
-        answer: Future[int] = Future()
-        if self._link.wait_open(timeout_s) and self._link.call(lambda c: _count(c, queue, answer)):
-            try:
-                return answer.result(timeout_s)
-            except (TimeoutError, pika.exceptions.AMQPError) as error:
-                raise BrokerUnreachableError(
-                    f"the broker at {self._link.where} does not tell the depth of {queue}: "
-                    f"{error or 'no answer'}"
-                ) from error
-        raise BrokerUnreachableError(f"there is no connection to the broker at {self._link.where}")
+        asked: Future[Future[Standing]] = Future()
+        deadline = time.monotonic() + timeout_s
+        if not self._link.wait_open(min(timeout_s, OPEN_PATIENCE_S)) or not self._link.call(
+            lambda channel: asked.set_result(inspect(channel, queue))
+        ):
+            raise BrokerUnreachableError(f"no connection to the broker at {self._link.where}")
+        try:
+            answer = asked.result(deadline - time.monotonic())
+            return answer.result(deadline - time.monotonic()).ready
+        except (TimeoutError, AMQPError) as error:
+            raise BrokerUnreachableError(
+                f"the broker at {self._link.where} does not tell the depth of {queue}: "
+                f"{error or 'no answer'}"
+            ) from error
 
     def close(self) -> None:
         """Close the connection; the broker delivers unacknowledged hints to others."""
@@ -197,6 +204,7 @@ class Subscriber:
     def _on_message(
         self, channel: Channel, method: spec.Basic.Deliver, _: pika.BasicProperties, body: bytes
     ) -> None:
+        self._heard_at = time.monotonic()
         try:
             process_id = decode(body)
         except MessageError as error:
@@ -214,43 +222,34 @@ class Subscriber:
             channel.basic_ack(delivery.tag)
 
     def _look_after(self, channel: Channel, generation: int) -> None:
-        """Give back what nobody asks for; again and again while this channel lives."""
+        """Give back what nobody asks for, and doubt silence, as long as this channel lives."""
         if generation != self._generation:
             return
+        self._give_back_unwanted(channel)
+        if self._consumers and time.monotonic() - self._heard_at > WATCH_S:
+            self._heard_at = time.monotonic()
+            for queue in self._queues:
+                standing = inspect(channel, queue.name)
+                standing.add_done_callback(lambda answer: self._doubt(channel, answer))
+        self._link.call_later(self._hold_s / 2, lambda c: self._look_after(c, generation))
+
+    def _doubt(self, channel: Channel, answer: "Future[Standing]") -> None:
+        # When a queue is deleted and declared again at once, RabbitMQ may fail to tell those
+        # who consumed the old one; they would wait for ever.
+        if answer.exception() is None and answer.result().consumers == 0 and self._consumers:
+            self._queue_deleted(channel)
+
+    def _give_back_unwanted(self, channel: Channel) -> None:
         with self._arrived:
             idle_s = time.monotonic() - self._wanted_at
             unwanted = list(self._hints) if idle_s > self._hold_s else []
             if unwanted:
                 self._hints.clear()
                 self._paused = True
-        if unwanted:
-            self._give_back(channel, unwanted)
-        self._link.call_later(self._hold_s / 2, lambda c: self._look_after(c, generation))
-
-    def _give_back(self, channel: Channel, hints: Sequence[Hint]) -> None:
-        logger.info("all children are busy; giving %d hints back", len(hints))
+        if not unwanted:
+            return
+        logger.info("all children are busy; giving %d hints back", len(unwanted))
         self._cancel(channel)
-        for hint in hints:
+        for hint in unwanted:
             if isinstance(hint.tag, _Delivery):
                 channel.basic_nack(hint.tag.tag, requeue=True)
-
-
-def _count(channel: Channel, queue: str, answer: "Future[int]") -> None:
-    # On a channel of its own: asking for a queue that does not exist costs the channel.
-    def declared(frame: pika.frame.Method) -> None:
-        answer.set_result(frame.method.message_count)
-        asking.close()
-
-    def closed(_: Channel, reason: Exception) -> None:
-        if answer.done():
-            return
-        if isinstance(reason, ChannelClosedByBroker) and reason.reply_code == NOT_FOUND:
-            answer.set_result(0)
-        else:
-            answer.set_exception(reason)
-
-    def opened(opened_channel: Channel) -> None:
-        opened_channel.queue_declare(queue, passive=True, callback=declared)
-
-    asking = channel.connection.channel(on_open_callback=opened)
-    asking.add_on_close_callback(closed)

@@ -16,14 +16,11 @@ from pika import spec
 from pika.channel import Channel
 from pika.frame import Method
 
-from tianyu.broker.connection import Link, parameters_of
+from tianyu.broker.connection import OPEN_PATIENCE_S, Link, parameters_of
 from tianyu.broker.messages import CONTENT_TYPE, decode, encode
 from tianyu.broker.topology import WAKE_EXCHANGE, declare_queue, declare_wake_exchange
 
 logger = logging.getLogger(__name__)
-
-OPEN_PATIENCE_S = 2.0
-"""A first connection takes milliseconds; a manager has leases to watch meanwhile."""
 
 LOOK_S = 0.05
 """How often a waiting publisher looks whether the broker has blocked it."""
@@ -140,7 +137,7 @@ class Publisher:
         channel.basic_publish(WAKE_EXCHANGE, "", b"", TRANSIENT)
 
     def _on_return(
-        self, channel: Channel, method: spec.Basic.Return, _: pika.BasicProperties, body: bytes
+        self, _: Channel, method: spec.Basic.Return, __: pika.BasicProperties, body: bytes
     ) -> None:
         # A returned message is confirmed too, right afterwards: dealt with, though not kept.
         self._returned.add((method.routing_key, decode(body)))

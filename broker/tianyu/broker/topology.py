@@ -68,7 +68,5 @@ def declare_wake_exchange(channel: Channel) -> None:
 def declare_alarm_clock(channel: Channel, name: str) -> None:
     """Declare the queue of one who waits; it ends with its connection and holds one wake."""
     declare_wake_exchange(channel)
-    channel.queue_declare(
-        name, exclusive=True, auto_delete=True, arguments={"x-max-length": 1}
-    )
+    channel.queue_declare(name, exclusive=True, auto_delete=True, arguments={"x-max-length": 1})
     channel.queue_bind(name, WAKE_EXCHANGE)

@@ -6,26 +6,41 @@ sees the death at once and keeps the leases of the others.
 
 import contextlib
 import signal
+from ctypes import c_bool
 from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
 
-from tianyu.consumer.execute import execute
-from tianyu.consumer.messages import Assignment, Ready
-from tianyu.pipelines.step import all_steps
+from tianyu.consumer.execute import Executor
+from tianyu.consumer.family import lead_family
+from tianyu.consumer.lastwords import keep_last_words
+from tianyu.consumer.messages import Ready, Succeeded, Workplace
 from tianyu.schema.database import Database
+from tianyu.schema.transitions.claim import Claim
 
 
-def child_main(pipe: Pipe, database_url: str) -> None:
-    """Serve assignments until the pipe closes."""
-    # Ctrl-C reaches the whole foreground group; only the consumer decides what ends.
+def child_main(pipe: Pipe, place: Workplace, last_words: Path, may_take_next: c_bool) -> None:
+    """Serve claims until the pipe closes.
+
+    Steps are imported when they are first asked for: a child is ready sooner, and holds only
+    the science that it runs.
+    """
+    # Ctrl-C is for the consumer, which alone decides what ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    database = Database(database_url)
-    all_steps()
+    lead_family()
+    keep_last_words(last_words)
+    database = Database(place.database_url)
+    executor = Executor(database, place, lambda: may_take_next.value)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         # The consumer is gone or done with us when the pipe breaks: the normal end.
         pipe.send(Ready())
         while True:
-            assignment = pipe.recv()
-            if not isinstance(assignment, Assignment):
-                break
-            pipe.send(execute(database, assignment))
+            _serve(pipe, executor, pipe.recv())
     database.dispose()
+
+
+def _serve(pipe: Pipe, executor: Executor, first: Claim) -> None:
+    claim: Claim | None = first
+    while claim is not None:
+        report = executor.execute(claim)
+        pipe.send(report)
+        claim = report.next if isinstance(report, Succeeded) else None

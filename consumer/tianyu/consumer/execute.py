@@ -5,18 +5,84 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from tianyu.consumer.messages import Assignment, ClaimLost, Failed, Report, Succeeded
-from tianyu.consumer.outcomes import failure_of, is_disk_full
+from tianyu.consumer.claiming import claim_under, following_token
+from tianyu.consumer.messages import ClaimLost, Failed, Report, Succeeded, Workplace
+from tianyu.consumer.outages import persist
+from tianyu.consumer.outcomes import excuse_of, failure_of
 from tianyu.consumer.usage import cpu_seconds, peak_memory_bytes
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.step import find_step, validate
 from tianyu.schema.database import Database
 from tianyu.schema.errors import LostClaimError
+from tianyu.schema.transitions.claim import Claim, claim_next
 from tianyu.schema.transitions.finish import Usage, has_succeeded, succeed
 
 
-@dataclass
+@dataclass(frozen=True)
+class Executor:
+    """Runs claims to their end.
+
+    Attributes
+    ----------
+    may_take_next : callable
+        Asked inside the transaction of a success: whether to claim the next process in it.
+    """
+
+    database: Database
+    place: Workplace
+    may_take_next: Callable[[], bool]
+
+    def execute(self, claim: Claim) -> Report:
+        """Run a process to its end and say how it went; never raises for what a step does."""
+        context = StepContext(
+            database=self.database,
+            process_id=claim.process_id,
+            run_id=claim.run_id,
+            command=claim.command,
+            attempt=claim.attempt,
+            site_id=self.place.site_id,
+            root=self.place.root,
+        )
+        meter = _Meter(context, cpu_seconds())
+        try:
+            parameters = validate(claim.command, claim.parameters)
+            products = find_step(claim.command).run(parameters, context)
+            return self._commit(claim, products, meter)
+        except Exception as error:  # noqa: BLE001 - whatever a step raises is an outcome, not a crash
+            excuse = excuse_of(error, self.database)
+            return Failed(failure_of(error), meter.usage(), excuse)
+
+    def _commit(self, claim: Claim, products: Products, meter: "_Meter") -> Report:
+        def work(connection: Connection) -> Claim | None:
+            products.write(connection)
+            succeed(connection, claim.process_id, claim.token, meter.usage())
+            return self._take_next(connection, claim)
+
+        try:
+            following = persist(self.database, work)
+        except LostClaimError:
+            return self._after_all(claim, meter.usage())
+        return Succeeded(meter.usage(), following)
+
+    def _take_next(self, connection: Connection, claim: Claim) -> Claim | None:
+        if not (self.place.takes_next and self.may_take_next()):
+            return None
+        token = following_token(claim.token)
+        place = self.place
+        return claim_next(connection, place.queue_ids, place.worker_id, place.lease_s, token)
+
+    def _after_all(self, claim: Claim, usage: Usage) -> Report:
+        # The answer to an earlier COMMIT may have been lost on its way: then it was ours.
+        def look(connection: Connection) -> Report:
+            if not has_succeeded(connection, claim.process_id, claim.token):
+                return ClaimLost(usage)
+            return Succeeded(usage, claim_under(connection, following_token(claim.token)))
+
+        return persist(self.database, look)
+
+
+@dataclass(frozen=True)
 class _Meter:
     context: StepContext
     cpu_start_s: float
@@ -28,40 +94,3 @@ class _Meter:
             bytes_read=self.context.traffic.read,
             bytes_written=self.context.traffic.written,
         )
-
-
-def execute(database: Database, assignment: Assignment) -> Report:
-    """Run a process to its end and say how it went; never raises for what a step does."""
-    context = StepContext(
-        database=database,
-        process_id=assignment.process_id,
-        run_id=assignment.run_id,
-        command=assignment.command,
-        attempt=assignment.attempt,
-        site_id=assignment.site_id,
-        root=assignment.root,
-    )
-    meter = _Meter(context, cpu_seconds())
-    try:
-        parameters = validate(assignment.command, assignment.parameters)
-        products = find_step(assignment.command).run(parameters, context)
-        return _commit(database, assignment, products, meter.usage)
-    except Exception as error:  # noqa: BLE001 - whatever a step raises is an outcome, not a crash
-        return Failed(failure_of(error), meter.usage(), is_disk_full(error))
-
-
-def _commit(
-    database: Database, assignment: Assignment, products: Products, usage: Callable[[], Usage]
-) -> Report:
-    def work(connection: Connection) -> None:
-        products.write(connection)
-        succeed(connection, assignment.process_id, assignment.token, usage())
-
-    try:
-        database.retry(work)
-    except LostClaimError:
-        # The answer to an earlier COMMIT may have been lost on its way: then it was ours.
-        with database.read() as connection:
-            done = has_succeeded(connection, assignment.process_id, assignment.token)
-        return Succeeded(usage()) if done else ClaimLost(usage())
-    return Succeeded(usage())

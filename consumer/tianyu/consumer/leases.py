@@ -1,20 +1,25 @@
 """Keeping the leases of running processes alive, on a thread and connection of its own."""
 
-import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from tianyu.consumer.children import Stop
+from tianyu.consumer.logs import EngineLog
 from tianyu.schema.database import Database
 from tianyu.schema.directory import touch_worker
-from tianyu.schema.transitions.claim import heartbeat
-
-logger = logging.getLogger(__name__)
+from tianyu.schema.transitions.claim import Claim, heartbeat
 
 BEATS_PER_LEASE = 4
 """Two beats may be lost in a row before a lease is in danger."""
+
+SECOND_TRY_S = 1.0
+"""A beat that failed is repeated sooner, so that a short outage costs no more than one."""
+
+JOIN_S = 5.0
 
 
 @dataclass
@@ -23,14 +28,19 @@ class LeaseKeeper:
 
     Attributes
     ----------
-    to_stop : dict of int to str
-        Processes whose work must stop, and why: ``"lost"`` or ``"cancelled"``.
+    on_stop : callable
+        Called in the thread of the keeper when there is something for :meth:`take_stops`.
+    is_database_away : bool
+        Whether the last beat failed; nobody's lease is judged then.
     """
 
     database: Database
     worker_id: str
     lease_s: float
-    to_stop: dict[int, str] = field(default_factory=dict)
+    log: EngineLog
+    on_stop: Callable[[], None]
+    is_database_away: bool = False
+    _stops: dict[int, Stop] = field(default_factory=dict)
     _held: dict[int, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -45,23 +55,25 @@ class LeaseKeeper:
         """Stop the thread; leases then run out by themselves."""
         self._stopping.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(JOIN_S)
 
-    def hold(self, process_id: int, token: str) -> None:
+    def hold(self, claim: Claim) -> None:
         """Begin to extend the lease of a claim."""
         with self._lock:
-            self._held[process_id] = token
+            self._held[claim.process_id] = claim.token
 
-    def let_go(self, process_id: int) -> None:
+    def let_go(self, claim: Claim) -> None:
         """Stop extending the lease of a claim."""
         with self._lock:
-            self._held.pop(process_id, None)
-            self.to_stop.pop(process_id, None)
+            # A later claim of the same process, by a child of ours too, is another matter.
+            if self._held.get(claim.process_id) == claim.token:
+                del self._held[claim.process_id]
+                self._stops.pop(claim.process_id, None)
 
-    def take_stops(self) -> dict[int, str]:
-        """Return the processes whose work must stop, each once."""
+    def take_stops(self) -> dict[int, Stop]:
+        """Return the processes whose work must stop, and why; each once."""
         with self._lock:
-            stops, self.to_stop = self.to_stop, {}
+            stops, self._stops = self._stops, {}
         return stops
 
     def beat(self) -> None:
@@ -69,26 +81,39 @@ class LeaseKeeper:
         with self._lock:
             held = dict(self._held)
 
-        def work(connection: Connection) -> dict[int, str]:
-            stops = {}
+        def work(connection: Connection) -> dict[int, Stop]:
             touch_worker(connection, self.worker_id)
-            for process_id, token in sorted(held.items()):
-                cancelled = heartbeat(connection, process_id, token, self.lease_s)
-                if cancelled is None:
-                    stops[process_id] = "lost"
-                elif cancelled:
-                    stops[process_id] = "cancelled"
-            return stops
+            found = {
+                process_id: _judge(heartbeat(connection, process_id, token, self.lease_s))
+                for process_id, token in sorted(held.items())
+            }
+            return {process_id: stop for process_id, stop in found.items() if stop is not None}
 
-        stops = self.database.retry(work)
+        with self.database.write() as connection:
+            stops = work(connection)
         with self._lock:
-            self.to_stop.update({k: v for k, v in stops.items() if held[k] == self._held.get(k)})
+            # What ended meanwhile of itself need not be stopped.
+            self._stops.update({k: v for k, v in stops.items() if held[k] == self._held.get(k)})
+        if stops:
+            self.on_stop()
 
     def _run(self) -> None:
-        while not self._stopping.wait(self.lease_s / BEATS_PER_LEASE):
+        period_s = self.lease_s / BEATS_PER_LEASE
+        pause_s = period_s
+        while not self._stopping.wait(pause_s):
             try:
                 self.beat()
+                self.is_database_away, pause_s = False, period_s
             except DBAPIError as error:
                 # An unreachable database is no reason to throw work away: keep computing,
                 # keep trying; whether the lease was lost is decided by the fence.
-                logger.warning("heartbeat failed, trying again: %s", error)
+                self.is_database_away, pause_s = True, min(period_s, SECOND_TRY_S)
+                self.log.warning(
+                    "a heartbeat failed, trying again: %s", error, extra={"action": "heartbeat"}
+                )
+
+
+def _judge(is_cancelled: bool | None) -> Stop | None:
+    if is_cancelled is None:
+        return Stop.CLAIM_LOST
+    return Stop.CANCELLED if is_cancelled else None

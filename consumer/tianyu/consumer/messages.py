@@ -1,37 +1,55 @@
-"""What a consumer and its child processes tell each other through their pipe."""
+"""What a consumer and its child processes tell each other through their pipe.
 
-from collections.abc import Mapping
+Towards the child goes a claim; back comes a report of how it ended. The answer to a success
+may name the next claim already, see :mod:`tianyu.consumer.claiming`.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
-from typing import Any
 
+from tianyu.schema.transitions.claim import Claim
 from tianyu.schema.transitions.finish import Failure, Usage
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """One claimed process to be run."""
+class Workplace:
+    """What is the same for all work of one consumer; told to a child once, at its start.
 
-    process_id: int
-    run_id: int
-    command: str
-    parameters: Mapping[str, Any]
-    attempt: int
-    token: str
+    Attributes
+    ----------
+    takes_next : bool
+        Whether a child that succeeded may claim its next process by itself.
+    """
+
+    database_url: str
     site_id: int
     root: Path
+    worker_id: str
+    queue_ids: Sequence[int]
+    lease_s: float
+    takes_next: bool
+
+
+class Excuse(Enum):
+    """Reasons to give a process back that are no fault of its step and use no budget."""
+
+    DISK_FULL = auto()
+    DATABASE_AWAY = auto()
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A child has started and can take assignments."""
+    """A child has started and can take claims."""
 
 
 @dataclass(frozen=True)
 class Succeeded:
-    """The products are committed."""
+    """The products are committed, and so is the claim on the next process, if any."""
 
     usage: Usage
+    next: Claim | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +58,7 @@ class Failed:
 
     failure: Failure
     usage: Usage
-    is_disk_full: bool = False
+    excuse: Excuse | None = None
 
 
 @dataclass(frozen=True)

@@ -1,148 +1,174 @@
 """A small pool of supervised child processes."""
 
+import itertools
 import multiprocessing
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
-from multiprocessing.context import SpawnProcess
+from pathlib import Path
 
-from tianyu.consumer.child import child_main
-from tianyu.consumer.messages import Assignment, Ready, Report
+from tianyu.consumer.children import TERMINATE_GRACE_S, Child, Died, Stop, Stopped, spawn
+from tianyu.consumer.messages import Ready, Report, Workplace
 from tianyu.schema.errors import TianyuError
-
-TERMINATE_GRACE_S = 5.0
+from tianyu.schema.transitions.claim import Claim
 
 FAILED_STARTS = 3
 """Children that died in a row before they could work: the installation is broken, not a step."""
+
+GLANCE_S = 1.0
+"""How often children are looked at that give no sign: a subprocess of a step may hold the pipe
+open by which a death is seen."""
 
 
 class ChildStartError(TianyuError):
     """Child processes cannot start; no process of the database is to blame."""
 
 
-@dataclass
-class Child:
-    """One child process and what it is busy with."""
-
-    process: SpawnProcess
-    pipe: Pipe
-    assignment: Assignment | None = None
-    started: float = 0.0
-    is_ready: bool = False
-
-    @property
-    def busy_s(self) -> float:
-        """How long the current assignment has been running, seconds."""
-        return time.monotonic() - self.started if self.assignment else 0.0
-
-
 @dataclass(frozen=True)
-class Died:
-    """A child ended without a report."""
+class Ended:
+    """What became of one claim.
 
-    exit_code: int | None
+    Attributes
+    ----------
+    report : Report or Died or None
+        None if the work never began.
+    stopped : Stopped or None
+        Why its child was told to stop, if it was.
+    """
 
-    def __str__(self) -> str:
-        """Say how it ended, for the error text of the process."""
-        if self.exit_code is not None and self.exit_code < 0:
-            return f"its child process was killed by signal {-self.exit_code}"
-        return f"its child process ended by itself with exit code {self.exit_code}"
+    claim: Claim
+    report: Report | Died | None
+    stopped: Stopped | None = None
 
 
 @dataclass
 class ChildPool:
     """Keeps ``size`` children alive; a dead one is replaced."""
 
-    database_url: str
+    place: Workplace
     size: int
     children: list[Child] = field(default_factory=list)
     failed_starts: int = 0
+    takes_next: bool = True
+
+    def __post_init__(self) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._numbers = itertools.count()
+        self._early: list[Ended] = []
+        self._last_glance = 0.0
+        self._waking, self._waker = self._context.Pipe(duplex=False)
 
     def start(self) -> None:
         """Start all children."""
+        self._folder = tempfile.TemporaryDirectory(prefix="tianyu-", ignore_cleanup_errors=True)
         self.children = [self._spawn() for _ in range(self.size)]
 
     def idle(self) -> list[Child]:
-        """Return the children that can take an assignment."""
-        return [c for c in self.children if c.is_ready and c.assignment is None]
+        """Return the children that can take a claim."""
+        return [child for child in self.children if child.is_idle]
 
     def busy(self) -> list[Child]:
-        """Return the children with an assignment."""
-        return [child for child in self.children if child.assignment is not None]
+        """Return the children that work on a claim."""
+        return [child for child in self.children if child.claim is not None]
 
-    def assign(self, child: Child, assignment: Assignment) -> None:
+    def assign(self, child: Child, claim: Claim) -> None:
         """Hand a claimed process to an idle child."""
-        child.assignment, child.started = assignment, time.monotonic()
-        # A child that died while idle is seen as a death with this assignment right after.
-        try:
-            child.pipe.send(assignment)
-        except (BrokenPipeError, ConnectionResetError):
-            child.process.join(TERMINATE_GRACE_S)
+        if not child.give(claim):
+            self._early.append(Ended(claim, None))
 
-    def collect(self, timeout_s: float) -> Iterator[tuple[Assignment, Report | Died]]:
-        """Wait for children and yield what became of their assignments."""
+    def let_take_next(self, allowed: bool) -> None:
+        """Say whether children may claim by themselves; safe in a signal handler."""
+        self.takes_next = allowed
+        for child in self.children:
+            child.may_take_next.value = allowed and not child.has_outgrown
+
+    def wake(self) -> None:
+        """Let :meth:`collect` return early; safe in a signal handler."""
+        self._waker.send_bytes(b"!")
+
+    def collect(self, timeout_s: float) -> Iterator[Ended]:
+        """Wait for children and yield what became of their claims.
+
+        Raises
+        ------
+        ChildStartError
+            If children die before they can work, one after the other.
+        """
         watched: Sequence[Pipe | int] = [
             handle for child in self.children for handle in (child.pipe, child.process.sentinel)
         ]
-        signalled = set(wait(watched, timeout_s))
+        timeout_s = 0.0 if self._early else min(timeout_s, GLANCE_S)
+        signalled = set(wait([self._waking, *watched], timeout_s))
+        while self._waking.poll():
+            self._waking.recv_bytes()
+        early, self._early = self._early, []
+        yield from early
         for child in list(self.children):
             if child.pipe in signalled or child.process.sentinel in signalled:
-                yield from self._take(child)
+                yield from _messages(child)
+            if child.process.sentinel in signalled or child.is_broken:
+                yield from self._replace(child)
+        yield from self._glance()
 
-    def kill(self, child: Child) -> None:
-        """End a child, gently first; :meth:`collect` then reports its death."""
-        child.process.terminate()
-        child.process.join(TERMINATE_GRACE_S)
-        if child.process.is_alive():
-            child.process.kill()
-            child.process.join(TERMINATE_GRACE_S)
-
-    def stop(self) -> None:
-        """End all children."""
+    def stop(self) -> list[Ended]:
+        """End all children; return what became of the claims they still had."""
         for child in self.children:
-            child.pipe.close()
+            child.stop(Stopped(Stop.NO_FAULT, "the consumer was asked to stop"))
+        deadline = time.monotonic() + TERMINATE_GRACE_S
         for child in self.children:
-            child.process.join(0.0 if child.assignment else TERMINATE_GRACE_S)
-            if child.process.is_alive():
-                self.kill(child)
-        self.children = []
+            child.process.join(max(deadline - time.monotonic(), 0.0))
+        ended = self._early + [last for child in self.children for last in _end(child)]
+        self.children, self._early = [], []
+        self._folder.cleanup()
+        return ended
 
-    def _take(self, child: Child) -> Iterator[tuple[Assignment, Report | Died]]:
-        message: Ready | Report | Died
-        try:
-            # A child may have reported and died in one breath: its report comes first.
-            message = child.pipe.recv() if child.pipe.poll() else Died(child.process.exitcode)
-        except (EOFError, ConnectionResetError):
-            child.process.join(TERMINATE_GRACE_S)
-            message = Died(child.process.exitcode)
-        if isinstance(message, Ready):
-            child.is_ready, self.failed_starts = True, 0
+    def _glance(self) -> Iterator[Ended]:
+        now = time.monotonic()
+        if now - self._last_glance < GLANCE_S:
             return
-        assignment, child.assignment = child.assignment, None
-        if isinstance(message, Died):
-            self._replace(child)
-        if assignment is not None:
-            yield assignment, message
+        self._last_glance = now
+        for child in list(self.children):
+            child.insist()
+            if child.process.exitcode is not None:
+                yield from _messages(child)
+                yield from self._replace(child)
 
-    def _replace(self, child: Child) -> None:
-        child.pipe.close()
-        if not child.is_ready:
-            self.failed_starts += 1
+    def _replace(self, child: Child) -> Iterator[Ended]:
+        self.failed_starts = 0 if child.is_ready else self.failed_starts + 1
+        claim, stopped = child.claim, child.stopped
+        died = child.bury()
         if self.failed_starts >= FAILED_STARTS:
             raise ChildStartError(
-                f"{self.failed_starts} child processes in a row ended before they could work; "
-                "the reason stands above, most likely a module that cannot be imported"
+                f"{self.failed_starts} child processes in a row ended before they could work, "
+                f"the last one with exit code {died.exit_code}; the reason stands above, most "
+                "likely a module that cannot be imported"
             )
         self.children[self.children.index(child)] = self._spawn()
+        if claim is not None:
+            yield Ended(claim, died, stopped)
 
     def _spawn(self) -> Child:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=child_main, args=(theirs, self.database_url), name="tianyu-step", daemon=True
-        )
-        process.start()
-        theirs.close()
-        return Child(process, ours)
+        last_words = Path(self._folder.name) / f"{next(self._numbers)}.txt"
+        return spawn(self._context, self.place, last_words, self.takes_next)
+
+
+def _messages(child: Child) -> Iterator[Ended]:
+    """Yield the reports of a child; one that died may have reported in the same breath."""
+    while True:
+        claim, stopped = child.claim, child.stopped
+        message = child.receive()
+        if message is None:
+            return
+        if claim is not None and not isinstance(message, Ready):
+            yield Ended(claim, message, stopped)
+
+
+def _end(child: Child) -> Iterator[Ended]:
+    yield from _messages(child)
+    claim, stopped = child.claim, child.stopped
+    died = child.bury()
+    if claim is not None:
+        yield Ended(claim, died, stopped)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, select
 
 from tianyu.broker.errors import BrokerUnreachableError
 from tianyu.broker.interface import Broker, QueueAddress
+from tianyu.manager.logs import fields
 from tianyu.schema.database import Database
 from tianyu.schema.dialects import now_us
 from tianyu.schema.engine_tables import HardwareGroup, Queue, Site, Worker
@@ -42,7 +43,8 @@ class Dispatcher:
         """Hand over what is ready, within each queue's window; return how many."""
         if self.broker.is_blocked:
             return 0
-        queues, n_consumers = self.database.retry(_queues)
+        with self.database.read() as connection:
+            queues, n_consumers = _queues(connection)
         window = max(LEAST_WINDOW, WINDOW_PER_CONSUMER * n_consumers)
         return sum(self._fill(queue, window) for queue in queues)
 
@@ -55,14 +57,15 @@ class Dispatcher:
         if self.broker.is_blocked:
             return 0
         returned = self.database.retry(return_unconfirmed)
-        queues, _ = self.database.retry(_queues)
+        with self.database.read() as connection:
+            queues, _ = _queues(connection)
         for queue in queues:
             returned += self._sweep_queue(queue)
         if returned:
             logger.warning(
                 "%d messages were lost; their processes are ready again",
                 returned,
-                extra={"action": "sweep"},
+                extra=fields("sweep"),
             )
         return returned
 
@@ -76,7 +79,12 @@ class Dispatcher:
         sent = set(self.broker.publish(queue, [dispatch.process_id for dispatch in taken]))
         arrived = [dispatch for dispatch in taken if dispatch.process_id in sent]
         self.database.retry(lambda connection: confirm(connection, arrived))
-        logger.debug("dispatched %d of %d", len(arrived), len(taken), extra={"action": "dispatch"})
+        logger.debug(
+            "dispatched %d of %d",
+            len(arrived),
+            len(taken),
+            extra=fields("dispatch", site=queue.site, group=queue.group),
+        )
         return len(taken)
 
     def _sweep_queue(self, queue: QueueAddress) -> int:
@@ -84,7 +92,7 @@ class Dispatcher:
             if self.broker.depth(queue) > 0:
                 return 0
         except BrokerUnreachableError as error:
-            logger.warning("the broker is away, nothing is swept: %s", error)
+            logger.warning("the broker is away, nothing is swept: %s", error, extra=fields("sweep"))
             return 0
         return self.database.retry(lambda connection: return_lost(connection, queue.id))
 

@@ -4,33 +4,42 @@ Any number of managers may run; they share the work through the database and nee
 """
 
 import logging
-import platform
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import psutil
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from tianyu.broker.interface import Broker
+from tianyu.manager.dispatcher import Dispatcher
+from tianyu.manager.logs import fields
+from tianyu.manager.reaper import Reaper, TakenBack
 from tianyu.schema.database import Database
-from tianyu.schema.dialects import now_us
-from tianyu.schema.engine_tables import Process, Site, Worker
-from tianyu.schema.states import State
+from tianyu.schema.engine_tables import Site
 from tianyu.schema.transitions.blocking import reconcile
-from tianyu.schema.transitions.leases import Reaped, reap
 
 logger = logging.getLogger(__name__)
 
-START_TOLERANCE_S = 2.0
-"""The clock of the database and that of the operating system may differ by this much."""
+SWEEP_S = 10.0
+"""How often lost messages are looked for; they wait for half a minute and more anyway."""
+
+DEFAULT_LEASE_S = 60.0
+"""Where no site is known yet."""
 
 
 @dataclass(frozen=True)
 class ManagerConfig:
-    """Budgets and rhythm of a manager."""
+    """Budgets and rhythm of a manager.
+
+    Attributes
+    ----------
+    lease_loss_budget : int
+        Vanished workers after which a process fails for good.
+    poll_s : float
+        Longest pause between two rounds.
+    """
 
     lease_loss_budget: int = 3
     poll_s: float = 0.5
@@ -38,15 +47,27 @@ class ManagerConfig:
 
 @dataclass
 class Manager:
-    """Blocks and frees descendants, and takes processes back from vanished workers."""
+    """Dispatches, blocks and frees descendants, takes processes back from vanished workers.
+
+    Parameters
+    ----------
+    database : Database
+    broker : Broker
+    config : ManagerConfig
+    clock : callable
+        Monotonic time, seconds.
+    """
 
     database: Database
     broker: Broker
     config: ManagerConfig = field(default_factory=ManagerConfig)
     clock: Callable[[], float] = time.monotonic
-    _healthy_since: float | None = None
-    _last_poll: float | None = None
+    _next_sweep: float = 0.0
     _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self._reaper = Reaper(self.database, self.config.lease_loss_budget, self.clock)
+        self._dispatcher = Dispatcher(self.database, self.broker)
 
     def stop(self) -> None:
         """Ask the loop to end after the current round; safe in a signal handler."""
@@ -58,77 +79,41 @@ class Manager:
             try:
                 moved = self.poll()
             except DBAPIError as error:
-                self._healthy_since = None
-                logger.warning("the database is away, trying again: %s", error)
-                moved = False
+                self._reaper.distrust()
+                logger.warning(
+                    "the database is away, trying again: %s", error, extra=fields("wait")
+                )
+                # Whatever wakes a manager, it does not hurry a database.
+                self._stopping.wait(self.config.poll_s)
+                continue
             if moved:
                 self.broker.wake()
             else:
-                self._stopping.wait(self.config.poll_s)
+                self.broker.wait(self.config.poll_s)
 
     def poll(self) -> bool:
         """Do one round; return whether anything moved."""
         moved = self.database.retry(reconcile) > 0
-        now = self.clock()
-        longest_lease_s = self._longest_lease_s()
-        if self._last_poll is not None and now - self._last_poll > longest_lease_s / 2:
-            self._healthy_since = None
-        self._last_poll = now
-        if self._healthy_since is None:
-            self._healthy_since = now
-        # After a stall of the database every lease looks expired, though the workers live:
-        # they get one full lease of a healthy database to renew it.
-        if now - self._healthy_since >= longest_lease_s:
-            moved = bool(self._reap()) or moved
+        moved = bool(self._reaper.poll(self._leases_s())) or moved
+        if self.broker.carries_messages:
+            moved = self._deliver() or moved
         return moved
 
-    def reap_dead_local_workers(self) -> list[Reaped]:
+    def reap_dead_local_workers(self) -> list[TakenBack]:
         """Take processes back at once from workers of this host that no longer run.
 
         For a single machine, where a killed reduction is continued without waiting for its
-        leases; between machines only the lease can tell.
+        leases; between machines, and between containers, only the lease can tell.
         """
+        return self._reaper.reap_dead_local_workers()
+
+    def _deliver(self) -> bool:
+        moved = self._dispatcher.dispatch() > 0
+        if self.clock() >= self._next_sweep:
+            self._next_sweep = self.clock() + SWEEP_S
+            moved = self._dispatcher.sweep() > 0 or moved
+        return moved
+
+    def _leases_s(self) -> list[float]:
         with self.database.read() as connection:
-            rows = connection.execute(
-                select(Worker.id, Worker.os_pid, Worker.started_us).where(
-                    Worker.host == platform.node(), Worker.stopped_us.is_(None)
-                )
-            ).all()
-        dead = [row.id for row in rows if not _lives(row.os_pid, row.started_us / 1e6)]
-        if not dead:
-            return []
-        with self.database.write() as connection:
-            connection.execute(
-                update(Process)
-                .where(Process.state == State.RUNNING.value, Process.worker_id.in_(dead))
-                .values(lease_until=0)
-            )
-            connection.execute(
-                update(Worker).where(Worker.id.in_(dead)).values(stopped_us=now_us())
-            )
-        return self._reap()
-
-    def _reap(self) -> list[Reaped]:
-        taken = self.database.retry(lambda c: reap(c, budget=self.config.lease_loss_budget))
-        for process in taken:
-            logger.warning(
-                "took back process %s from a vanished worker, now %s",
-                process.process_id,
-                process.state,
-                extra={"action": "reap", "process_id": process.process_id},
-            )
-        return taken
-
-    def _longest_lease_s(self) -> float:
-        with self.database.read() as connection:
-            return max(connection.scalars(select(Site.lease_s)), default=60.0)
-
-
-def _lives(os_pid: int, started_s: float) -> bool:
-    """Tell whether an operating-system process is still the one that started then."""
-    try:
-        created_s = float(psutil.Process(os_pid).create_time())
-    except psutil.NoSuchProcess:
-        return False
-    # A later process that was given the same number was created after our worker started.
-    return created_s <= started_s + START_TOLERANCE_S
+            return list(connection.scalars(select(Site.lease_s))) or [DEFAULT_LEASE_S]

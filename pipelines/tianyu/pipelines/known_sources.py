@@ -123,9 +123,10 @@ def _bring_over(
     """Return the known positions in the pixels of the new template; None if they do not fit."""
     before = _star_list(known[:, 0], known[:, 1], known[:, 2])
     after = _star_list(x, y, flux)
-    size = int(np.nanmax(x)) + 1, int(np.nanmax(y)) + 1
+    # Of the detected ones: a forced position may lie far outside.
+    shape = int(after.y.max(initial=0.0)) + 1, int(after.x.max(initial=0.0)) + 1
     try:
-        transform = align(before, after, (size[1], size[0])).transform
+        transform = align(before, after, shape).transform
     except UnusableDataError:
         # Another pointing or scale altogether: then nothing can be recognised by pixels.
         return None

@@ -143,8 +143,8 @@ def all_steps() -> Mapping[str, Step[Any]]:
 def find_step(name: str) -> Step[Any]:
     """Return a step by name.
 
-    Of this package only the step's own module is imported; the modules of others only for a
-    name that is not found there.
+    Of this package only the step's own module is imported; the modules of others, all of them,
+    for a name that is not found there.
 
     Raises
     ------
@@ -156,8 +156,9 @@ def find_step(name: str) -> Step[Any]:
     if name not in _REGISTRY and name in _built_in_modules():
         importlib.import_module(f"{BUILT_IN}.{name}")
     if name not in _REGISTRY:
-        _import_steps()
+        _import_foreign_steps()
     if name not in _REGISTRY:
+        _import_steps()
         known = ", ".join(sorted(_REGISTRY))
         raise InvalidParametersError(f"there is no step {name!r}; known steps: {known}")
     return _REGISTRY[name]
@@ -167,6 +168,11 @@ def find_step(name: str) -> Step[Any]:
 def _import_steps() -> None:
     for module in sorted(_built_in_modules()):
         importlib.import_module(f"{BUILT_IN}.{module}")
+    _import_foreign_steps()
+
+
+@cache
+def _import_foreign_steps() -> None:
     for name, origin in _foreign_modules():
         try:
             importlib.import_module(name)

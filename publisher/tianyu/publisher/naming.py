@@ -5,16 +5,17 @@ from pathlib import PurePosixPath
 
 from tianyu.pipelines.fits.streams import COMPRESSED_SUFFIXES, FITS_SUFFIXES
 from tianyu.schema.errors import UnsafePathError
-from tianyu.schema.paths import check_component
+from tianyu.schema.paths import MAX_COMPONENT_BYTES, check_component
 
 MAX_CHARACTERS = 180
 """With the prefix of a repeated name it still fits the column ``image.name``, 190 characters."""
 
-MAX_BYTES = 240
-"""File systems take 255 bytes, and a letter outside ASCII is up to four of them."""
+_MARK_DIGITS = 8
+
+MAX_BYTES = MAX_COMPONENT_BYTES - len("_") - _MARK_DIGITS - len("_")
+"""Room for that prefix, and for the one of a name that belongs to a device."""
 
 _REFUSED = re.compile(r'[<>:"/|?*\\\x00-\x1f\ud800-\udfff]')
-_MARK_DIGITS = 8
 
 
 def split_endings(name: str) -> tuple[str, str]:

@@ -71,6 +71,7 @@ class RegisterRequest:
     paths: Sequence[Path]
     site_id: int
     root: Path
+    observation: str | None = None
     target: TargetRequest | None = None
     facts: InstrumentFacts = field(default_factory=InstrumentFacts)
     placement: Placement = Placement.LINK
@@ -115,7 +116,8 @@ def register(
     Raises
     ------
     ConfigurationError
-        If there is no usable frame, or the target's pixel is not in its frame.
+        If there is no usable frame, the target's pixel is not in its frame, or the light
+        frames make several observations where one name is given.
     NotFoundError
         If the target's frame is not among the light frames.
     GraphError
@@ -136,6 +138,7 @@ def register(
         longitude_deg=request.facts.longitude_deg,
         one_target=request.target is not None,
     )
+    _check_name(request, groups)
     observations = [_register_group(database, request, group, progress) for group in groups]
     if request.target is not None:
         _note_target(database, request.target, observations)
@@ -144,10 +147,21 @@ def register(
     return Registration(tuple(observations), found.rejected, _notes(found.frames))
 
 
+def _check_name(request: RegisterRequest, groups: Sequence[FrameGroup]) -> None:
+    lights = [group for group in groups if group.kind is FrameKind.LIGHT]
+    if request.observation is not None and len(lights) != 1:
+        raise ConfigurationError(
+            f"one name, {request.observation!r}, for {len(lights)} observations of light frames; "
+            "register each of them by itself, or leave the name out"
+        )
+
+
 def _register_group(
     database: Database, request: RegisterRequest, group: FrameGroup, progress: Progress
 ) -> RegisteredObservation:
     name = group.name(request.target.name if request.target else None)
+    if request.observation is not None and group.kind is FrameKind.LIGHT:
+        name = request.observation
     observation_id = retry_collisions(database, lambda c: _ensure(c, request, group, name))
     n_new = register_frames(
         database,

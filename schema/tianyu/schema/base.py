@@ -50,7 +50,7 @@ class Single(TypeDecorator[float]):
     impl = Float(24)
     cache_ok = True
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> float | None:
+    def process_bind_param(self, value: Any, dialect: Dialect) -> float | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Round a value to single precision."""
         if value is None:
             return None
@@ -59,7 +59,7 @@ class Single(TypeDecorator[float]):
 
     def column_expression(self, column: ColumnElement[Any]) -> ColumnElement[float]:
         """Read a column with all of its digits."""
-        return widened(column, type_=self)
+        return widened(column)
 
 
 SINGLE = Single()

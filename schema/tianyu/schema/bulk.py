@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Column as SqlColumn
 from sqlalchemy import Connection, Table
 
+from tianyu.schema.base import Single
 from tianyu.schema.dialects import bulk_insert
 
 Column = NDArray[Any] | Sequence[Any]
@@ -59,13 +60,21 @@ def plain(value: Any) -> Any:
 
 
 def _converted(connection: Connection, column: SqlColumn[Any], values: Column) -> list[Any]:
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+        return _plain(_rounded(values) if isinstance(column.type, Single) else values)
+    plain_values = _plain(values)
     dialect = connection.dialect
     convert = column.type.dialect_impl(dialect).bind_processor(dialect)
-    plain_values = _plain(values)
-    if convert is None or (isinstance(values, np.ndarray) and values.dtype.kind in "biuf"):
+    if convert is None:
         return plain_values
     # NULL stays NULL; the type of JSON would write the text "null".
     return [None if value is None else convert(value) for value in plain_values]
+
+
+def _rounded(values: NDArray[Any]) -> NDArray[np.float32]:
+    # What is too large for single precision becomes infinite, and then NULL.
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _plain(values: Column) -> list[Any]:
@@ -75,7 +84,8 @@ def _plain(values: Column) -> list[Any]:
         if values.dtype.kind == "f":
             finite = np.isfinite(values)
             if not finite.all():
-                boxed = values.astype(object)
+                # As doubles first: a single would be boxed as a type that drivers do not know.
+                boxed = values.astype(np.float64).astype(object)
                 boxed[~finite] = None
                 return list(boxed.tolist())
         return list(values.tolist())

@@ -60,7 +60,11 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a transaction that only reads; it sees one consistent state."""
+        """Open a transaction that only reads.
+
+        On SQLite it sees one state throughout; on MySQL each statement sees what had been
+        committed when it began.
+        """
         with self.engine.connect() as connection, connection.begin():
             yield connection
 
@@ -112,12 +116,12 @@ def _parse(url: str) -> URL:
         raise ConfigurationError(
             f"{parsed.get_backend_name()!r} is not supported; use sqlite or mysql+pymysql"
         )
-    return parsed
+    return dialects.plain_url(parsed)
 
 
 def _engine(url: URL) -> Engine:
     try:
-        return create_engine(url, **dialects.engine_options(url.get_backend_name()))
+        return create_engine(url, **dialects.engine_options(url))
     except (ImportError, NoSuchModuleError) as error:
         raise ConfigurationError(
             f"the driver of {url.drivername!r} is not there ({error}); use sqlite, or "

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, Insert, Table, event, text
+from sqlalchemy import BigInteger, Connection, Double, Engine, Insert, Table, event, text
 from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
@@ -60,6 +60,7 @@ def _now_us_mysql(element: now_us, compiler: SQLCompiler, **kw: Any) -> str:
 class widened(FunctionElement[float]):  # noqa: N801 - reads as the SQL function it is
     """A column of single precision with all of its digits; MySQL would write only six."""
 
+    type = Double()
     inherit_cache = True
     name = "widened"
 

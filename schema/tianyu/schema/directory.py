@@ -4,10 +4,12 @@ import os
 import platform
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Insert, Select, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from tianyu.schema.dialects import now_us
 from tianyu.schema.engine_tables import HardwareGroup, Queue, Site, Worker
@@ -24,16 +26,13 @@ def code_version() -> str:
 
 def ensure_site(connection: Connection, name: str, root: Path, lease_s: float) -> int:
     """Return the id of a site; make it, or move its root, when needed."""
-    row = connection.execute(select(Site.id, Site.root).where(Site.name == name)).one_or_none()
-    if row is None:
-        result = connection.execute(
-            insert(Site).values(name=name, root=str(root.resolve()), lease_s=lease_s)
-        )
-        key = result.inserted_primary_key
-        return int(key[0]) if key is not None else find_site(connection, name)[0]
-    if row.root != str(root.resolve()):
-        connection.execute(update(Site).where(Site.id == row.id).values(root=str(root.resolve())))
-    return int(row.id)
+    place = str(root.resolve())
+    find = select(Site.id).where(Site.name == name)
+    site = insert(Site).values(name=name, root=place, lease_s=lease_s)
+    site_id = _found_or_made(connection, find, site)
+    here = Site.id == site_id
+    connection.execute(update(Site).where(here, Site.root != place).values(root=place))
+    return site_id
 
 
 def find_site(connection: Connection, name: str) -> tuple[int, Path, float]:
@@ -54,18 +53,11 @@ def find_site(connection: Connection, name: str) -> tuple[int, Path, float]:
 
 def ensure_queue(connection: Connection, site_id: int, group: str) -> int:
     """Return the id of the queue of a group at a site; make it when needed."""
-    group_id = connection.scalar(select(HardwareGroup.id).where(HardwareGroup.name == group))
-    if group_id is None:
-        connection.execute(insert(HardwareGroup).values(name=group))
-        group_id = connection.scalar(select(HardwareGroup.id).where(HardwareGroup.name == group))
-    query = select(Queue.id).where(Queue.site_id == site_id, Queue.group_id == group_id)
-    queue_id = connection.scalar(query)
-    if queue_id is None:
-        connection.execute(insert(Queue).values(site_id=site_id, group_id=group_id))
-        queue_id = connection.scalar(query)
-    if queue_id is None:
-        raise NotFoundError(f"the queue of group {group!r} at site {site_id} cannot be made")
-    return int(queue_id)
+    find_group = select(HardwareGroup.id).where(HardwareGroup.name == group)
+    group_id = _found_or_made(connection, find_group, insert(HardwareGroup).values(name=group))
+    find_queue = select(Queue.id).where(Queue.site_id == site_id, Queue.group_id == group_id)
+    queue = insert(Queue).values(site_id=site_id, group_id=group_id)
+    return _found_or_made(connection, find_queue, queue)
 
 
 def register_worker(connection: Connection, site_id: int, groups: Sequence[str]) -> str:
@@ -92,3 +84,14 @@ def touch_worker(connection: Connection, worker_id: str, *, stopped: bool = Fals
     if stopped:
         values["stopped_us"] = now_us()
     connection.execute(update(Worker).where(Worker.id == worker_id).values(**values))
+
+
+def _found_or_made(connection: Connection, find: Select[int], make: Insert) -> int:
+    """Return the id of a row, inserting it where it is missing."""
+    found = connection.scalar(find)
+    if found is None:
+        # Consumers that start together all find nothing and all insert: the first one wins.
+        with suppress(IntegrityError), connection.begin_nested():
+            connection.execute(make)
+        found = connection.execute(find).scalar_one()
+    return int(found)

@@ -11,15 +11,21 @@ import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
-from sqlalchemy import Connection, Float, Table
+from sqlalchemy import Connection, Table
 
 LEAST_ROWS = 200
 """Below this the temporary file and the look at the warnings cost more than they save."""
 
 ROWS_AT_A_TIME = 50_000
 """Bounds the text in memory to about 10 MB."""
+
+SINGLE_BITS = 24
+"""Precision of a FLOAT."""
+
+NULL = r"\N"
 
 SUPPORT = "tianyu_loads_files"
 
@@ -108,7 +114,7 @@ def text_of(table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -
     b'1\tx\\ty\n\\N\t\\N\n'
     """
     pairs = [
-        _formatted(values, isinstance(table.c[name].type, Float))
+        _formatted(values, getattr(table.c[name].type, "precision", None))
         for name, values in zip(names, zip(*rows, strict=True), strict=True)
     ]
     line = "\t".join(format_ for format_, _ in pairs) + "\n"
@@ -116,19 +122,23 @@ def text_of(table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -
     return "".join(map(line.__mod__, zip(*(values for _, values in pairs), strict=True))).encode()
 
 
-def _formatted(values: Sequence[Any], is_float: bool) -> tuple[str, Sequence[Any]]:
-    """Return a column and the format that turns each of its values into text."""
+def _formatted(values: Sequence[Any], precision_bits: int | None) -> tuple[str, Sequence[Any]]:
+    """Return a column, and the format that turns each of its values into text."""
     kinds = set(map(type, values))
     if kinds <= {int, bool}:
         return "%d", values
-    if kinds == {float}:
-        return "%r", values
+    if kinds <= {float, NoneType}:
+        # Nine digits tell all numbers of single precision apart, and take half the time.
+        digits = "%.9g" if precision_bits == SINGLE_BITS else "%r"
+        if kinds == {float}:
+            return digits, values
+        return "%s", [NULL if value is None else digits % value for value in values]
     return "%s", [_text(value) for value in values]
 
 
 def _text(value: Any) -> str:
     if value is None:
-        return r"\N"
+        return NULL
     if isinstance(value, bool):
         return "1" if value else "0"
     if isinstance(value, datetime):

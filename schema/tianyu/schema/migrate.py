@@ -6,10 +6,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, exists, inspect, select
 
+from tianyu.schema import dialects
 from tianyu.schema.database import Database
 from tianyu.schema.errors import SchemaVersionError
+from tianyu.schema.tables import metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -35,10 +37,12 @@ def upgrade(database: Database) -> None:
     SchemaVersionError
         If the database is newer than the code, or holds foreign tables.
     """
-    with database.write() as connection:
+    with database.write() as connection, dialects.migrating(connection):
         revision = revision_of(connection)
         if revision == newest_revision():
             return
+        if revision is None:
+            _remove_half_made(connection)
         _refuse_unknown(connection, revision, database)
         command.upgrade(_config(connection), "head")
 
@@ -63,9 +67,26 @@ def check(database: Database) -> None:
     )
 
 
+def _remove_half_made(connection: Connection) -> None:
+    """Drop what a first ``tianyu init`` left that was killed, so that it can begin anew.
+
+    MySQL commits at every table. Alembic makes the table of its revision first, and enters the
+    revision last; before that nobody could have worked with the tables.
+    """
+    tables = set(inspect(connection).get_table_names())
+    ours = tables & set(metadata.tables)
+    if "alembic_version" not in tables or not ours or tables - ours != {"alembic_version"}:
+        return
+    if any(connection.scalar(select(exists(metadata.tables[name].select()))) for name in ours):
+        return
+    for view in inspect(connection).get_view_names():
+        connection.exec_driver_sql(f"DROP VIEW `{view}`")
+    metadata.drop_all(connection)
+
+
 def _refuse_unknown(connection: Connection, revision: str | None, database: Database) -> None:
     if revision is None:
-        tables = inspect(connection).get_table_names()
+        tables = sorted(set(inspect(connection).get_table_names()) - {"alembic_version"})
         if tables:
             raise SchemaVersionError(
                 f"the database {database} holds tables that are not ours ({tables[0]}, …); "

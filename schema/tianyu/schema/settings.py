@@ -1,7 +1,8 @@
 """Typed settings from the environment and a TOML file.
 
 Order: arguments, environment (``TIANYU_…``), the file named by ``TIANYU_CONFIG`` or
-``tianyu.toml`` in the working folder, defaults.
+``tianyu.toml`` in the working folder, defaults. The URLs, which hold passwords, may stand in
+files of their own: ``TIANYU_DATABASE_URL_FILE=/run/secrets/database_url``.
 """
 
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,6 +25,23 @@ from tianyu.schema.errors import ConfigurationError
 
 CONFIG_VARIABLE = "TIANYU_CONFIG"
 DEFAULT_FILE = "tianyu.toml"
+SECRET_SETTINGS = ("database_url", "broker_url")
+
+
+class SecretFiles(PydanticBaseSettingsSource):
+    """Settings in files that ``TIANYU_<NAME>_FILE`` names, as containers hand secrets over."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return the content of the file of one setting; None where none is named."""
+        path = os.environ.get(f"TIANYU_{field_name.upper()}_FILE")
+        content = Path(path).read_text(encoding="utf-8").strip() if path else None
+        return content, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return every setting that stands in a file."""
+        fields = self.settings_cls.model_fields
+        values = {name: self.get_field_value(fields[name], name)[0] for name in SECRET_SETTINGS}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 class Settings(BaseSettings):
@@ -56,9 +75,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Put the TOML file between the environment and the defaults."""
+        """Put the files between the environment and the defaults."""
         toml = TomlConfigSettingsSource(settings_cls, config_file())
-        return init_settings, env_settings, toml
+        return init_settings, env_settings, SecretFiles(settings_cls), toml
 
     def shown(self) -> dict[str, Any]:
         """Return the settings for showing to people: passwords replaced by stars."""
@@ -92,9 +111,10 @@ def load_settings(**overrides: Any) -> Settings:
             f"{config_file()}):\n" + "\n".join(lines)
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        culprit = getattr(error, "filename", None) or config_file()
         raise ConfigurationError(
-            f"the settings file {config_file()} cannot be read: {error}; mend it, or name "
-            f"another in {CONFIG_VARIABLE}"
+            f"the settings file {culprit} cannot be read: {error}; mend it, or name "
+            f"another in {CONFIG_VARIABLE} or TIANYU_…_FILE"
         ) from error
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
+import pytest
 from sqlalchemy import BigInteger, Column, Integer, MetaData, String, Table, select
 
 from tianyu.schema.database import Database, sqlite_url
@@ -39,36 +39,60 @@ END
 """
 
 
+MYSQL_TRIGGER = """
+CREATE TRIGGER log_state AFTER UPDATE ON process FOR EACH ROW
+    INSERT INTO state_log (process_id, old, new)
+    SELECT OLD.id, OLD.state, NEW.state FROM DUAL WHERE OLD.state <> NEW.state
+"""
+
+
 @dataclass(frozen=True)
 class Backend:
-    """How to open a database of one kind, and how to make it log changes of states."""
+    """Where a new database of one kind is, and how to make it log changes of states."""
 
-    open: Callable[[Path], AbstractContextManager[Database]]
+    url: Callable[[pytest.FixtureRequest], AbstractContextManager[str]]
     trigger: str
 
 
 @contextmanager
-def _open_sqlite(folder: Path) -> Iterator[Database]:
-    database = Database(sqlite_url(folder / "engine.sqlite"))
-    try:
-        yield database
-    finally:
-        database.dispose()
-
-
-BACKENDS = {"sqlite": Backend(_open_sqlite, SQLITE_TRIGGER)}
+def _sqlite_file(request: pytest.FixtureRequest) -> Iterator[str]:
+    folder = request.getfixturevalue("tmp_path_factory").mktemp("engine")
+    yield sqlite_url(folder / "engine.sqlite")
 
 
 @contextmanager
-def prepared(name: str, folder: Path) -> Iterator[Database]:
+def _on_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    with request.getfixturevalue("database_server").fresh_database() as url:
+        yield url
+
+
+BACKENDS = {
+    "sqlite": Backend(_sqlite_file, SQLITE_TRIGGER),
+    # MariaDB, or the MySQL that a variable or the machine provides.
+    "mysql": Backend(_on_server, MYSQL_TRIGGER),
+}
+
+
+@contextmanager
+def prepared(name: str, request: pytest.FixtureRequest) -> Iterator[Database]:
     """Open a database of one kind with all tables, and the two of the tests."""
     backend = BACKENDS[name]
-    with backend.open(folder) as database:
+    with backend.url(request) as url, closing(url) as database:
         upgrade(database)
         with database.write() as connection:
             extra.create_all(connection)
             connection.exec_driver_sql(backend.trigger)
         yield database
+
+
+@contextmanager
+def closing(url: str) -> Iterator[Database]:
+    """Open a database, and let go of its connections in the end."""
+    database = Database(url)
+    try:
+        yield database
+    finally:
+        database.dispose()
 
 
 def clear(database: Database) -> None:

@@ -10,10 +10,8 @@ from tianyu.schema.database import Database
 
 
 @pytest.fixture(scope="session", params=sorted(BACKENDS))
-def _engine_database(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Database]:
-    with prepared(request.param, tmp_path_factory.mktemp("engine")) as database:
+def _engine_database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    with prepared(request.param, request) as database:
         yield database
 
 

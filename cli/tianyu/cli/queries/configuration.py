@@ -56,4 +56,6 @@ def _environment() -> Iterator[tuple[str, str]]:
     prefix = Settings.model_config.get("env_prefix", "")
     for variable in os.environ:
         if variable.upper().startswith(prefix):
-            yield variable[len(prefix) :].lower(), f"environment {variable}"
+            # TIANYU_DATABASE_URL_FILE names the file in which the URL stands.
+            name = variable[len(prefix) :].lower().removesuffix("_file")
+            yield name, f"environment {variable}"

@@ -4,6 +4,8 @@ Revision: 0001
 Follows:
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
@@ -13,6 +15,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# MySQL writes six digits of a FLOAT, and all of a sum of doubles: hence the zeros.
 # Back-ticks, since `dec` and `filter` are keywords; SQLite reads them too. CROSS JOIN is a plain
 # join to MySQL; to SQLite, which has no statistics, it says that run and source come before
 # flux, whose key begins with them.
@@ -31,13 +34,13 @@ SELECT
     fr.bjd_tdb_mid + COALESCE(p.xi_deg * fr.dbjd_dxi + p.eta_deg * fr.dbjd_deta, 0.0)
         AS bjd_tdb_mid,
     flt.name AS `filter`,
-    fr.airmass AS airmass,
-    f.radius_pix AS radius_pix,
+    fr.airmass + 0e0 AS airmass,
+    f.radius_pix + 0e0 AS radius_pix,
     CASE WHEN sp.default_aperture = f.aperture THEN 1 ELSE 0 END AS is_default_radius,
-    f.flux AS flux,
-    f.flux_error AS flux_error,
-    r.relative_flux AS relative_flux,
-    r.relative_flux_error AS relative_flux_error,
+    f.flux + 0e0 AS flux,
+    f.flux_error + 0e0 AS flux_error,
+    r.relative_flux + 0e0 AS relative_flux,
+    r.relative_flux_error + 0e0 AS relative_flux_error,
     f.flags | COALESCE(r.flags, 0) AS flags,
     COALESCE(sp.is_reference, 0) AS is_reference,
     COALESCE(v.is_good, 0) AS frame_is_good,
@@ -65,10 +68,20 @@ LIGHT_CURVE = LIGHT_CURVE_ALL.replace("light_curve_all", "light_curve", 1) + (
     "WHERE o.current_run_id = d.run_id"
 )
 
+# Names differ by case, in MySQL as in SQLite; and a server may have any defaults.
+MYSQL: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
+
+
+def create_table(name: str, *items: Any, **options: Any) -> None:
+    op.create_table(name, *items, **options, **MYSQL)
+
 
 def upgrade() -> None:
-
-    op.create_table(
+    create_table(
         "aperture",
         sa.Column("run_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("aperture", sa.SmallInteger(), autoincrement=False, nullable=False),
@@ -78,7 +91,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("run_id", "aperture", name=op.f("pk_aperture")),
     )
-    op.create_table(
+    create_table(
         "attempt",
         sa.Column(
             "id",
@@ -107,7 +120,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_attempt")),
         sa.UniqueConstraint("process_id", "number", name=op.f("uq_attempt_process_id_number")),
     )
-    op.create_table(
+    create_table(
         "dependency",
         sa.Column("parent", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("child", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -116,7 +129,7 @@ def upgrade() -> None:
     with op.batch_alter_table("dependency", schema=None) as batch_op:
         batch_op.create_index("ix_dependency_child", ["child", "parent"], unique=False)
 
-    op.create_table(
+    create_table(
         "flux",
         sa.Column("run_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("source_id", sa.Integer(), autoincrement=False, nullable=False),
@@ -155,7 +168,7 @@ def upgrade() -> None:
         ),
         sqlite_with_rowid=False,
     )
-    op.create_table(
+    create_table(
         "hardware_group",
         sa.Column(
             "id",
@@ -167,7 +180,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_hardware_group")),
         sa.UniqueConstraint("name", name=op.f("uq_hardware_group_name")),
     )
-    op.create_table(
+    create_table(
         "optical_filter",
         sa.Column(
             "id",
@@ -179,7 +192,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_optical_filter")),
         sa.UniqueConstraint("name", name=op.f("uq_optical_filter_name")),
     )
-    op.create_table(
+    create_table(
         "process",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("run_id", sa.BigInteger(), nullable=False),
@@ -248,7 +261,7 @@ def upgrade() -> None:
         batch_op.create_index("ix_process_lease", ["state", "lease_until"], unique=False)
         batch_op.create_index("ix_process_run", ["run_id", "command", "state"], unique=False)
 
-    op.create_table(
+    create_table(
         "reference_group",
         sa.Column(
             "id",
@@ -270,7 +283,7 @@ def upgrade() -> None:
     with op.batch_alter_table("reference_group", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_reference_group_run_id"), ["run_id"], unique=False)
 
-    op.create_table(
+    create_table(
         "reference_member",
         sa.Column("group_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("source_id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -285,7 +298,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("group_id", "source_id", name=op.f("pk_reference_member")),
     )
-    op.create_table(
+    create_table(
         "relative_flux",
         sa.Column("run_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("source_id", sa.Integer(), autoincrement=False, nullable=False),
@@ -309,7 +322,7 @@ def upgrade() -> None:
         ),
         sqlite_with_rowid=False,
     )
-    op.create_table(
+    create_table(
         "run",
         sa.Column(
             "id",
@@ -338,7 +351,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
         sa.UniqueConstraint("run_key", name=op.f("uq_run_run_key")),
     )
-    op.create_table(
+    create_table(
         "site",
         sa.Column(
             "id",
@@ -360,7 +373,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_site")),
         sa.UniqueConstraint("name", name=op.f("uq_site_name")),
     )
-    op.create_table(
+    create_table(
         "sky",
         sa.Column(
             "id",
@@ -380,7 +393,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sky")),
         sa.UniqueConstraint("name", name=op.f("uq_sky_name")),
     )
-    op.create_table(
+    create_table(
         "target",
         sa.Column(
             "id",
@@ -395,7 +408,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_target")),
         sa.UniqueConstraint("name", name=op.f("uq_target_name")),
     )
-    op.create_table(
+    create_table(
         "instrument",
         sa.Column(
             "id",
@@ -425,7 +438,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_instrument")),
         sa.UniqueConstraint("name", name=op.f("uq_instrument_name")),
     )
-    op.create_table(
+    create_table(
         "queue",
         sa.Column(
             "id",
@@ -442,7 +455,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_queue")),
         sa.UniqueConstraint("site_id", "group_id", name=op.f("uq_queue_site_id_group_id")),
     )
-    op.create_table(
+    create_table(
         "source",
         sa.Column(
             "id",
@@ -464,7 +477,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_source_sky_id"), ["sky_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_source_target_id"), ["target_id"], unique=False)
 
-    op.create_table(
+    create_table(
         "worker",
         sa.Column("id", sa.String(length=36), nullable=False, comment="a fresh UUID"),
         sa.Column("host", sa.String(length=190), nullable=False),
@@ -478,7 +491,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["site_id"], ["site.id"], name=op.f("fk_worker_site_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_worker")),
     )
-    op.create_table(
+    create_table(
         "cross_match",
         sa.Column(
             "source_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
@@ -508,7 +521,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("source_id", "catalogue", "neighbour", name=op.f("pk_cross_match")),
     )
-    op.create_table(
+    create_table(
         "observation",
         sa.Column(
             "id",
@@ -553,7 +566,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_observation_sky_id"), ["sky_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_observation_target_id"), ["target_id"], unique=False)
 
-    op.create_table(
+    create_table(
         "source_photometry",
         sa.Column("run_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column(
@@ -578,7 +591,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("run_id", "source_id", name=op.f("pk_source_photometry")),
     )
-    op.create_table(
+    create_table(
         "image",
         sa.Column(
             "id",
@@ -646,7 +659,7 @@ def upgrade() -> None:
         batch_op.create_index("ix_image_birth", ["birth"], unique=False)
         batch_op.create_index("ix_image_name", ["name"], unique=False)
 
-    op.create_table(
+    create_table(
         "observation_target",
         sa.Column(
             "observation_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
@@ -667,7 +680,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("observation_id", "target_id", name=op.f("pk_observation_target")),
     )
-    op.create_table(
+    create_table(
         "reduction",
         sa.Column("run_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column(
@@ -698,7 +711,7 @@ def upgrade() -> None:
             batch_op.f("ix_reduction_observation_id"), ["observation_id"], unique=False
         )
 
-    op.create_table(
+    create_table(
         "frame",
         sa.Column("run_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("image_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -774,7 +787,7 @@ def upgrade() -> None:
     with op.batch_alter_table("frame", schema=None) as batch_op:
         batch_op.create_index("ix_frame_aligned_by", ["aligned_by"], unique=False)
 
-    op.create_table(
+    create_table(
         "frame_verdict",
         sa.Column("run_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("image_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -786,7 +799,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["image_id"], ["image.id"], name=op.f("fk_frame_verdict_image_id")),
         sa.PrimaryKeyConstraint("run_id", "image_id", name=op.f("pk_frame_verdict")),
     )
-    op.create_table(
+    create_table(
         "image_copy",
         sa.Column("image_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("site_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -803,7 +816,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["site_id"], ["site.id"], name=op.f("fk_image_copy_site_id")),
         sa.PrimaryKeyConstraint("image_id", "site_id", name=op.f("pk_image_copy")),
     )
-    op.create_table(
+    create_table(
         "reference_frame",
         sa.Column("run_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("image_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -835,7 +848,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_reference_frame")),
     )
-    op.create_table(
+    create_table(
         "sky_mesh",
         sa.Column("run_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("image_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -849,7 +862,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["image_id"], ["image.id"], name=op.f("fk_sky_mesh_image_id")),
         sa.PrimaryKeyConstraint("run_id", "image_id", name=op.f("pk_sky_mesh")),
     )
-    op.create_table(
+    create_table(
         "source_position",
         sa.Column(
             "template_image_id",
@@ -888,7 +901,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("template_image_id", "source_id", name=op.f("pk_source_position")),
     )
-    op.create_table(
+    create_table(
         "stack",
         sa.Column("image_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("run_id", sa.BigInteger(), nullable=False),
@@ -915,11 +928,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # Their indexes go with the tables; alone, MySQL keeps those that foreign keys use.
     op.execute(sa.text("DROP VIEW light_curve"))
     op.execute(sa.text("DROP VIEW light_curve_all"))
-
-    with op.batch_alter_table("stack", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_stack_run_id"))
 
     op.drop_table("stack")
     op.drop_table("source_position")
@@ -927,33 +938,14 @@ def downgrade() -> None:
     op.drop_table("reference_frame")
     op.drop_table("image_copy")
     op.drop_table("frame_verdict")
-    with op.batch_alter_table("frame", schema=None) as batch_op:
-        batch_op.drop_index("ix_frame_aligned_by")
-
     op.drop_table("frame")
-    with op.batch_alter_table("reduction", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_reduction_observation_id"))
-
     op.drop_table("reduction")
     op.drop_table("observation_target")
-    with op.batch_alter_table("image", schema=None) as batch_op:
-        batch_op.drop_index("ix_image_name")
-        batch_op.drop_index("ix_image_birth")
-
     op.drop_table("image")
     op.drop_table("source_photometry")
-    with op.batch_alter_table("observation", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_observation_target_id"))
-        batch_op.drop_index(batch_op.f("ix_observation_sky_id"))
-        batch_op.drop_index(batch_op.f("ix_observation_current_run_id"))
-
     op.drop_table("observation")
     op.drop_table("cross_match")
     op.drop_table("worker")
-    with op.batch_alter_table("source", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_source_target_id"))
-        batch_op.drop_index(batch_op.f("ix_source_sky_id"))
-
     op.drop_table("source")
     op.drop_table("queue")
     op.drop_table("instrument")
@@ -963,23 +955,11 @@ def downgrade() -> None:
     op.drop_table("run")
     op.drop_table("relative_flux")
     op.drop_table("reference_member")
-    with op.batch_alter_table("reference_group", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_reference_group_run_id"))
-
     op.drop_table("reference_group")
-    with op.batch_alter_table("process", schema=None) as batch_op:
-        batch_op.drop_index("ix_process_run")
-        batch_op.drop_index("ix_process_lease")
-        batch_op.drop_index("ix_process_dispatch")
-        batch_op.drop_index("ix_process_badness")
-
     op.drop_table("process")
     op.drop_table("optical_filter")
     op.drop_table("hardware_group")
     op.drop_table("flux")
-    with op.batch_alter_table("dependency", schema=None) as batch_op:
-        batch_op.drop_index("ix_dependency_child")
-
     op.drop_table("dependency")
     op.drop_table("attempt")
     op.drop_table("aperture")

@@ -1,0 +1,183 @@
+"""One supervised child process, and what is known about it."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ctypes import c_bool
+from dataclasses import dataclass
+from enum import Enum, auto
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.context import SpawnContext, SpawnProcess
+from pathlib import Path
+from types import ModuleType
+
+from tianyu.consumer.child import child_main
+from tianyu.consumer.family import ask_to_end, end
+from tianyu.consumer.lastwords import take_last_words
+from tianyu.consumer.messages import Ready, Report, Succeeded, Workplace
+from tianyu.schema.transitions.claim import Claim
+
+TERMINATE_GRACE_S = 5.0
+"""From SIGTERM to SIGKILL: time for a step's subprocess to remove what it left half-written."""
+
+EXIT_S = 0.5
+"""Between a broken pipe and the end of its process lie microseconds."""
+
+JOIN_S = 5.0
+"""A process that was killed is gone in milliseconds, unless the system hangs."""
+
+
+class Stop(Enum):
+    """Why a child is told to stop, and so what becomes of its process."""
+
+    CLAIM_LOST = auto()
+    """Somebody else owns it: nothing is recorded."""
+    CANCELLED = auto()
+    LIMIT = auto()
+    """It took too long or too much memory: a failed attempt."""
+    NO_FAULT = auto()
+    """The consumer ends, or the child was told to stop for what it did before: given back."""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """One reason to stop, in words for people."""
+
+    kind: Stop
+    text: str
+
+
+@dataclass(frozen=True)
+class Died:
+    """A child ended without a report."""
+
+    exit_code: int | None
+    last_words: str = ""
+    peak_memory_bytes: int | None = None
+
+    def __str__(self) -> str:
+        """Say how it ended, for the error text of the process."""
+        words = f"; it was at\n{self.last_words}" if self.last_words else ""
+        if self.exit_code is not None and self.exit_code < 0:
+            return f"its child process was killed by {_name_of(-self.exit_code)}{words}"
+        return f"its child process ended by itself with exit code {self.exit_code}{words}"
+
+
+@dataclass
+class Child:
+    """One child process and what it is busy with."""
+
+    process: SpawnProcess
+    pipe: Pipe
+    may_take_next: c_bool
+    last_words: Path
+    is_ready: bool = False
+    is_broken: bool = False
+    claim: Claim | None = None
+    started: float = 0.0
+    stopped: Stopped | None = None
+    kill_at: float | None = None
+    has_outgrown: bool = False
+    peak_memory_bytes: int | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it can take a claim."""
+        is_free = self.claim is None and self.kill_at is None
+        return self.is_ready and is_free and not self.has_outgrown
+
+    @property
+    def busy_s(self) -> float:
+        """How long the current claim has been worked on, seconds."""
+        return time.monotonic() - self.started if self.claim else 0.0
+
+    def give(self, claim: Claim) -> bool:
+        """Hand a claim over; return False if the child turns out to be dead."""
+        try:
+            self.pipe.send(claim)
+        except (BrokenPipeError, ConnectionResetError):
+            return False
+        self._begin(claim)
+        return True
+
+    def stop(self, reason: Stopped) -> None:
+        """Ask the child to end; :meth:`insist` follows when it does not in time."""
+        if self.stopped is None:
+            self.stopped = reason
+        if self.kill_at is None:
+            self.kill_at = time.monotonic() + TERMINATE_GRACE_S
+            ask_to_end(self.process)
+
+    def insist(self) -> None:
+        """Kill the child if it was asked to end and its grace is over."""
+        if self.kill_at is not None and time.monotonic() >= self.kill_at:
+            end(self.process)
+
+    def receive(self) -> Ready | Report | None:
+        """Return the next message; None when there is none (any more)."""
+        try:
+            message: Ready | Report | None = self.pipe.recv() if self.pipe.poll() else None
+        except (EOFError, OSError):  # it died, perhaps in the middle of a message
+            self.is_broken = True
+            return None
+        self.is_ready = self.is_ready or message is not None
+        if isinstance(message, Succeeded) and message.next is not None:
+            self._begin(message.next)
+        elif message is not None:
+            self.claim = None
+        return message
+
+    def bury(self) -> Died:
+        """Remove what is left of a dead child and say how it died."""
+        # Its own way of ending is told by the exit code; a kill would cover it.
+        self.process.join(EXIT_S)
+        end(self.process)
+        self.process.join(JOIN_S)
+        self.pipe.close()
+        return Died(self.process.exitcode, take_last_words(self.last_words), self.peak_memory_bytes)
+
+    def _begin(self, claim: Claim) -> None:
+        self.claim, self.started, self.peak_memory_bytes = claim, time.monotonic(), None
+        # Whatever it is being stopped for, this process had no part in it.
+        self.stopped = Stopped(Stop.NO_FAULT, "stopped with its child") if self.kill_at else None
+
+
+def spawn(context: SpawnContext, place: Workplace, last_words: Path, takes_next: bool) -> Child:
+    """Start a child process."""
+    ours, theirs = context.Pipe()
+    # One byte of shared memory, no lock: it is set in signal handlers.
+    may_take_next = context.RawValue(c_bool, takes_next)
+    process = context.Process(
+        target=child_main,
+        args=(theirs, place, last_words, may_take_next),
+        name="tianyu-step",
+        daemon=True,
+    )
+    with _no_main_module():
+        process.start()
+    theirs.close()
+    return Child(process, ours, may_take_next, last_words)
+
+
+@contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Let a child start without importing the program that started the consumer.
+
+    It needs nothing of it, would have to wait for it, and a script without the customary
+    guard would run a second time in each child.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _name_of(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
