@@ -22,23 +22,24 @@ def frame(image_id, jd, *, is_good=True, transparency=1.0):
     )  # fmt: skip
 
 
-# source, image, aperture, flux, error, flags, radius: image 4 was taken before image 3.
+# source, image, aperture, flux, error, flags: image 4 was taken before image 3.
 TABLE = np.array(
     [
-        [10, 3, 0, 100.0, 1.0, 0, 2.0],
-        [10, 3, 1, 110.0, 1.1, 4, 3.0],
-        [10, 4, 0, 200.0, 2.0, 1, 2.0],
-        [10, 4, 1, 220.0, 2.2, 0, 3.0],
-        [12, 3, 0, 300.0, 3.0, 0, 2.0],
-        [12, 3, 1, np.nan, np.nan, 8, 3.0],
+        [10, 3, 0, 100.0, 1.0, 0],
+        [10, 3, 1, 110.0, 1.1, 4],
+        [10, 4, 0, 200.0, 2.0, 1],
+        [10, 4, 1, 220.0, 2.2, 0],
+        [12, 3, 0, 300.0, 3.0, 0],
+        [12, 3, 1, np.nan, np.nan, 8],
     ]
 )
 FRAMES = [frame(4, 2460000.1), frame(3, 2460000.2, is_good=False, transparency=None), frame(9, 0.0)]
 POSITIONS = {10: (1.5, 2.5), 12: (3.5, 4.5)}
+RADII = {0: 2.0, 1: 3.0}
 
 
 def test_rows_are_folded_by_hand():
-    cube = cube_module._fold(TABLE, FRAMES, POSITIONS)
+    cube = cube_module._fold(TABLE, FRAMES, POSITIONS, RADII)
     nan = np.nan
     np.testing.assert_array_equal(
         cube.flux, [[[200.0, 100.0], [nan, 300.0]], [[220.0, 110.0], [nan, nan]]]
@@ -59,8 +60,8 @@ def test_rows_are_folded_by_hand():
 
 @given(order=st.permutations(range(len(TABLE))))
 def test_the_order_of_the_rows_does_not_matter(order):
-    expected = cube_module._fold(TABLE, FRAMES, POSITIONS)
-    cube = cube_module._fold(TABLE[list(order)], FRAMES, POSITIONS)
+    expected = cube_module._fold(TABLE, FRAMES, POSITIONS, RADII)
+    cube = cube_module._fold(TABLE[list(order)], FRAMES, POSITIONS, RADII)
     np.testing.assert_array_equal(cube.flux, expected.flux)
     np.testing.assert_array_equal(cube.flags, expected.flags)
 

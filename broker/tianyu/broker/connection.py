@@ -170,6 +170,22 @@ class Link:
         if self._connection is not None:
             self._connection.ioloop.call_later(delay_s, lambda: self._do(work))
 
+    def renew(self) -> None:
+        """Replace the channel by a new one; to be called in the thread of the link only.
+
+        When the broker does not even close the channel, because a queue of it hangs there,
+        the whole connection is given up.
+        """
+        channel = self._channel
+        if channel is None:
+            return
+        self._lose()
+        if channel.is_open:
+            channel.close()
+        channel.connection.ioloop.call_later(
+            CLOSE_PATIENCE_S, lambda: None if channel.is_closed else self._abort(channel.connection)
+        )
+
     def close(self) -> None:
         """Close the connection and end the thread; may be called twice."""
         self._closing.set()
@@ -249,7 +265,10 @@ class Link:
 
     def _ended(self, connection: Connection, reason: BaseException) -> None:
         if not self._closing.is_set():
-            logger.warning(
+            # Told once as a warning: a broker may be away for hours.
+            level = logging.WARNING if self._failures == 0 or self.is_open else logging.INFO
+            logger.log(
+                level,
                 "%s: no connection to the broker at %s, trying again: %s",
                 self._purpose,
                 self.where,
@@ -263,12 +282,13 @@ class Link:
         self._usable.clear()
         with self._lock:
             self._channel = None
-        stable = was_open and time.monotonic() - self._opened_at > STABLE_S
-        self._failures = 0 if stable else self._failures + 1
         if was_open:
+            if time.monotonic() - self._opened_at > STABLE_S:
+                self._failures = 0
             self._on_lost()
 
     def _backoff_s(self) -> float:
+        self._failures += 1
         longest = min(FIRST_BACKOFF_S * 2.0 ** min(self._failures, 10), LONGEST_BACKOFF_S)
         # Scattered, so that a fleet does not return to a fresh broker all at once.
         return longest * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
@@ -282,8 +302,16 @@ class Link:
         connection = self._connection
         if connection is None:
             return
-        connection.ioloop.call_later(CLOSE_PATIENCE_S, connection.ioloop.stop)
+        connection.ioloop.call_later(CLOSE_PATIENCE_S, lambda: self._abort(connection))
         try:
             connection.close()
         except ConnectionWrongStateError:
+            self._abort(connection)
+
+    def _abort(self, connection: Connection) -> None:
+        """Drop a connection without waiting for the broker's consent."""
+        if connection.is_closed:
             connection.ioloop.stop()
+            return
+        # There is no public way: an orderly close waits for the broker without a limit.
+        connection._terminate_stream(TimeoutError("the broker does not answer"))  # noqa: SLF001

@@ -147,11 +147,12 @@ class Subscriber:
 
     def _opened(self, channel: Channel) -> None:
         self._generation += 1
-        channel.add_on_cancel_callback(lambda _: self._queue_deleted(channel))
+        generation = self._generation
+        channel.add_on_cancel_callback(lambda _: self._queue_deleted(generation))
         self._resubscribe(channel)
         if self._alarm_clock:
             self._listen(channel)
-        generation = self._generation
+        self._heard_at = time.monotonic()
         self._link.call_later(self._hold_s / 2, lambda c: self._look_after(c, generation))
 
     def _lost(self) -> None:
@@ -160,10 +161,10 @@ class Subscriber:
             self._hints.clear()
         self._consumers.clear()
 
-    def _queue_deleted(self, channel: Channel) -> None:
-        logger.warning("a queue was deleted at the broker; declaring it again")
-        if channel.is_open:
-            channel.close()
+    def _queue_deleted(self, generation: int) -> None:
+        if generation == self._generation and self._link.is_open:
+            logger.warning("a queue is not served by the broker any more; declaring it again")
+            self._link.renew()
 
     def _resubscribe(self, channel: Channel) -> None:
         self._cancel(channel)
@@ -230,14 +231,14 @@ class Subscriber:
             self._heard_at = time.monotonic()
             for queue in self._queues:
                 standing = inspect(channel, queue.name)
-                standing.add_done_callback(lambda answer: self._doubt(channel, answer))
+                standing.add_done_callback(lambda answer: self._doubt(answer, generation))
         self._link.call_later(self._hold_s / 2, lambda c: self._look_after(c, generation))
 
-    def _doubt(self, channel: Channel, answer: "Future[Standing]") -> None:
+    def _doubt(self, answer: "Future[Standing]", generation: int) -> None:
         # When a queue is deleted and declared again at once, RabbitMQ may fail to tell those
         # who consumed the old one; they would wait for ever.
         if answer.exception() is None and answer.result().consumers == 0 and self._consumers:
-            self._queue_deleted(channel)
+            self._queue_deleted(generation)
 
     def _give_back_unwanted(self, channel: Channel) -> None:
         with self._arrived:

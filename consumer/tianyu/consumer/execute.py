@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from tianyu.consumer.claiming import claim_under, following_token
 from tianyu.consumer.messages import ClaimLost, Failed, Report, Succeeded, Workplace
@@ -61,8 +62,15 @@ class Executor:
 
         try:
             following = persist(self.database, work)
-        except LostClaimError:
-            return self._after_all(claim, meter.usage())
+        except (LostClaimError, IntegrityError) as error:
+            # The answer to an earlier COMMIT may have been lost on its way: then the claim is
+            # no longer running, or the products are there already, and all is well.
+            committed = persist(self.database, lambda c: self._find_success(c, claim, meter))
+            if committed is not None:
+                return committed
+            if isinstance(error, LostClaimError):
+                return ClaimLost(meter.usage())
+            raise
         return Succeeded(meter.usage(), following)
 
     def _take_next(self, connection: Connection, claim: Claim) -> Claim | None:
@@ -72,14 +80,12 @@ class Executor:
         place = self.place
         return claim_next(connection, place.queue_ids, place.worker_id, place.lease_s, token)
 
-    def _after_all(self, claim: Claim, usage: Usage) -> Report:
-        # The answer to an earlier COMMIT may have been lost on its way: then it was ours.
-        def look(connection: Connection) -> Report:
-            if not has_succeeded(connection, claim.process_id, claim.token):
-                return ClaimLost(usage)
-            return Succeeded(usage, claim_under(connection, following_token(claim.token)))
-
-        return persist(self.database, look)
+    def _find_success(
+        self, connection: Connection, claim: Claim, meter: "_Meter"
+    ) -> Succeeded | None:
+        if not has_succeeded(connection, claim.process_id, claim.token):
+            return None
+        return Succeeded(meter.usage(), claim_under(connection, following_token(claim.token)))
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
+from tianyu.schema.numbers import read_numbers
 from tianyu.schema.tables import Flux, Reduction, SourcePosition
 
 
@@ -54,40 +55,33 @@ def load_cube(context: StepContext) -> FluxCube:
         If the run has none.
     """
     frames = [frame for frame in load_frame_rows(context) if frame.transform is not None]
-    fluxes = (
-        select(
-            Flux.source_id,
-            Flux.image_id,
-            Flux.aperture,
-            Flux.flux,
-            Flux.flux_error,
-            Flux.flags,
-            Flux.radius_pix,
-        )
-        .where(Flux.run_id == context.run_id)
-        .order_by(Flux.source_id, Flux.image_id, Flux.aperture)
+    of_run = Flux.run_id == context.run_id
+    names = ("source_id", "image_id", "aperture", "flux", "flux_error", "flags")
+    source_id, *others = (Flux.__table__.c[name] for name in names)
+    positions = (
+        select(SourcePosition.source_id, SourcePosition.x, SourcePosition.y)
+        .join(Reduction, Reduction.template_image_id == SourcePosition.template_image_id)
+        .where(Reduction.run_id == context.run_id)
     )
+    radii = select(Flux.aperture, Flux.radius_pix).where(of_run).distinct()
     with context.database.read() as connection:
-        rows = connection.execute(fluxes).fetchall()
-        positions = {
-            row.source_id: (row.x, row.y)
-            for row in connection.execute(
-                select(SourcePosition.source_id, SourcePosition.x, SourcePosition.y)
-                .join(Reduction, Reduction.template_image_id == SourcePosition.template_image_id)
-                .where(Reduction.run_id == context.run_id)
-            )
-        }
-    if not rows:
-        raise MissingInputError(f"run {context.run_id} has no fluxes to compare")
-    # One conversion of all rows: None becomes NaN on the way to float.
-    table = np.array([tuple(row) for row in rows], dtype=np.float64)
-    return _fold(table, frames, positions)
+        table = read_numbers(connection, [source_id], others, of_run)
+        if not len(table):
+            raise MissingInputError(f"run {context.run_id} has no fluxes to compare")
+        xy = {row.source_id: (row.x, row.y) for row in connection.execute(positions)}
+        # All sources are measured through the same apertures.
+        one = Flux.source_id == int(table[0, 0])
+        radius_pix = {row.aperture: row.radius_pix for row in connection.execute(radii.where(one))}
+    return _fold(table, frames, xy, radius_pix)
 
 
 def _fold(
-    table: FloatArray, frames: list[FrameRow], positions: dict[int, tuple[float, float]]
+    table: FloatArray,
+    frames: list[FrameRow],
+    positions: dict[int, tuple[float, float]],
+    radius_pix: dict[int, float],
 ) -> FluxCube:
-    """Turn rows into a cube; frames in the order of time."""
+    """Turn rows, in any order, into a cube; frames in the order of time."""
     source_id, source = np.unique(table[:, 0].astype(np.int64), return_inverse=True)
     aperture = table[:, 2].astype(np.int64)
     measured = set(np.unique(table[:, 1].astype(np.int64)).tolist())
@@ -98,11 +92,9 @@ def _fold(
     shape = (int(aperture.max()) + 1, len(source_id), len(kept))
     flux, flux_error = np.full(shape, np.nan), np.full(shape, np.nan)
     flags = np.zeros(shape, np.uint16)
-    radius = np.full(shape[0], np.nan)
     place = (aperture, source, frame)
     flux[place], flux_error[place] = table[:, 3], table[:, 4]
     flags[place] = table[:, 5].astype(np.uint16)
-    radius[aperture] = table[:, 6]
     xy = np.array([positions[int(s)] for s in source_id])
     return FluxCube(
         flux=flux,
@@ -115,7 +107,7 @@ def _fold(
         y=xy[:, 1],
         source_id=source_id,
         image_id=image_id,
-        radius_pix=radius,
+        radius_pix=np.array([radius_pix.get(number, np.nan) for number in range(shape[0])]),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Double, Engine, Insert, Table, event, text
+from sqlalchemy import BigInteger, Connection, Double, Engine, Insert, Table, Text, event, text
 from sqlalchemy.engine import URL, Dialect
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
@@ -33,8 +33,9 @@ MYSQL_TRANSIENT = frozenset(
 MYSQL_NETWORK_TIMEOUT_S = 300
 """A server that says nothing for so long is taken for lost: a cut network sends no farewell."""
 
-MIGRATION_PATIENCE_S = 600
-"""How long one ``tianyu init`` waits for another that is changing the tables."""
+MIGRATION_PATIENCE_S = 240
+"""How long one ``tianyu init`` waits for another that is changing the tables; shorter than the
+network's silence."""
 
 
 class now_us(FunctionElement[int]):  # noqa: N801 - reads as the SQL function it is
@@ -74,6 +75,24 @@ def _widened(element: widened, compiler: SQLCompiler, **kw: Any) -> str:
 def _widened_mysql(element: widened, compiler: SQLCompiler, **kw: Any) -> str:
     # A sum of doubles is a double; CAST AS DOUBLE came only with MySQL 8.0.17.
     return f"({compiler.process(element.clauses, **kw)} + 0e0)"
+
+
+class gathered(FunctionElement[str]):  # noqa: N801 - reads as the SQL function it is
+    """The texts of a group as one, with commas between; MySQL and MariaDB only."""
+
+    type = Text()
+    inherit_cache = True
+    name = "gathered"
+
+
+@compiles(gathered, "mysql")
+def _gathered_mysql(element: gathered, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"GROUP_CONCAT({compiler.process(element.clauses, **kw)} SEPARATOR ',')"
+
+
+def gathers_texts(connection: Connection) -> bool:
+    """Tell whether :class:`gathered` is to be had, and worth it."""
+    return connection.dialect.name != "sqlite"
 
 
 def plain_url(url: URL) -> URL:
@@ -142,6 +161,8 @@ def _prepare_mysql(connection: Any, _record: Any) -> None:
         )
         # A dead connection must not hold its row locks for eight hours.
         cursor.execute("SET innodb_lock_wait_timeout = 20, wait_timeout = 600")
+        # Up to the size of a packet; MySQL would end a gathered text after 1024 bytes.
+        cursor.execute("SET group_concat_max_len = @@max_allowed_packet")
 
 
 @contextmanager

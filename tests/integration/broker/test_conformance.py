@@ -186,7 +186,8 @@ def test_many_consumers_share_many_hints(harness: Harness) -> None:
     assert min(shares) > 0
 
 
-def test_a_queue_that_was_wiped_serves_again(harness: Harness) -> None:
+@pytest.mark.parametrize("i", range(15))
+def test_a_queue_that_was_wiped_serves_again(i, harness: Harness) -> None:
     queue, sender, consumer = harness.address(), harness.client(), harness.client()
     consumer.subscribe([queue])
     sender.publish(queue, [1])

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,14 @@ class Program:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the consumer alone."""
         self.popen.send_signal(number)
+
+    def give_up(self) -> int:
+        """Ask it twice to end; return the exit status."""
+        self.signal(signal.SIGTERM)
+        # Two equal signals that arrive at once are one.
+        time.sleep(0.5)
+        self.signal(signal.SIGTERM)
+        return self.wait()
 
     def children(self) -> list[psutil.Process]:
         """Return the processes in which its steps run."""

@@ -37,7 +37,7 @@ def test_a_running_process_is_stopped_within_a_beat(yard: Yard) -> None:
 
 
 def test_a_completion_that_commits_first_wins(yard: Yard) -> None:
-    yard.set_lease(LEASE_S)
+    # With leases of a minute no beat comes in time.
     pids = yard.publish(short=work("sleep", seconds=0.5))
     with yard.consumer():
         until(lambda: yard.state(pids["short"]) is State.RUNNING)

@@ -28,9 +28,7 @@ def test_a_second_sigterm_gives_the_work_back(yard: Yard) -> None:
             until_running(yard, pid)
         children = consumer.children()
         assert len(children) == 2
-        consumer.signal(signal.SIGTERM)
-        consumer.signal(signal.SIGTERM)
-        assert consumer.wait() == 0
+        assert consumer.give_up() == 0
     for pid in pids.values():
         row = yard.row(pid)
         assert (row.state, row.attempt, row.failures, row.lease_losses) == ("ready", 1, 0, 0)
@@ -46,7 +44,5 @@ def test_ctrl_c_in_a_terminal_reaches_no_child(yard: Yard) -> None:
         until_running(yard, pids["running"])
         (child,) = consumer.children()
         child.send_signal(signal.SIGINT)
-        consumer.signal(signal.SIGTERM)
-        consumer.signal(signal.SIGTERM)
-        assert consumer.wait() == 0
+        assert consumer.give_up() == 0
     assert yard.outcomes(pids["running"]) == ["released"]

@@ -45,6 +45,15 @@ def _row(context: StepContext) -> Products:
     return products
 
 
+def _row_and_file(context: StepContext) -> Products:
+    # It brings half of the science along; the other steps start sooner without.
+    from tianyu.pipelines.saving import save_file
+
+    products = _row(context)
+    save_file(context, products, "text", "txt", f"attempt {context.attempt}".encode())
+    return products
+
+
 @step("noop", parameters=Nothing, reads=(), writes=())
 def do_nothing(parameters: Nothing, context: StepContext) -> Products:
     """Leave a row and nothing else."""
@@ -71,13 +80,17 @@ def compute(parameters: Lasting, context: StepContext) -> Products:
 @step("write_file", parameters=Lasting, reads=(), writes=("text",))
 def write_file(parameters: Lasting, context: StepContext) -> Products:
     """Write who made it into a product file, after a while."""
-    # It brings half of the science along; the other steps start sooner without.
-    from tianyu.pipelines.saving import save_file
-
     time.sleep(parameters.seconds)
-    products = _row(context)
-    save_file(context, products, "text", "txt", f"attempt {context.attempt}".encode())
-    return products
+    return _row_and_file(context)
+
+
+@step("write_file_deaf", parameters=Lasting, reads=(), writes=("text",))
+def write_file_deaf(parameters: Lasting, context: StepContext) -> Products:
+    """Do the same; the first attempt lets no other thread notice anything meanwhile."""
+    if context.attempt == 1:
+        # Unlike CDLL, PyDLL keeps the interpreter locked during the call.
+        ctypes.PyDLL(None).sleep(int(parameters.seconds))
+    return _row_and_file(context)
 
 
 @step("two_rows_of_one_name", parameters=Nothing, reads=(), writes=())
@@ -103,7 +116,7 @@ def fail_transient(parameters: Nothing, context: StepContext) -> Products:
 @step("fail_unexpected", parameters=Nothing, reads=(), writes=())
 def fail_unexpected(parameters: Nothing, context: StepContext) -> Products:
     """Have a bug."""
-    return [_row(context)][1]
+    return {1: _row(context)}[2]
 
 
 @step("crash", parameters=Nothing, reads=(), writes=())

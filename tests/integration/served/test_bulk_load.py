@@ -15,10 +15,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from tests.servers.mariadb import execute
 
-from tianyu.schema import loadfile
+from tianyu.schema import loadfile, numbers
 from tianyu.schema.bulk import insert_columns
 from tianyu.schema.database import Database
 from tianyu.schema.dialects import bulk_insert
+from tianyu.schema.numbers import read_numbers
 from tianyu.schema.tables import Dependency, Flux, Image, ReferenceMember
 
 FLUX = Flux.__table__
@@ -186,3 +187,42 @@ def test_no_file_is_left(database: Database, tmp_path: Any, monkeypatch: Any) ->
     with pytest.raises(DBAPIError), undone(database) as connection:
         insert_columns(connection, FLUX, fluxes([1.0] * N) | {"aperture": [40_000] * N})  # type: ignore[arg-type]  # a Table
     assert list(tmp_path.iterdir()) == []
+
+
+# -- and back ----------------------------------------------------------------------------------
+
+
+def read_back(connection: Connection) -> Any:
+    """Read all fluxes as the relative photometry does, in the order of their key."""
+    columns = [FLUX.c[name] for name in ("source_id", "image_id", "flux", "flux_error", "flags")]
+    table = read_numbers(connection, columns[:1], columns[1:], FLUX.c.run_id == 1)
+    return table[np.lexsort(table[:, 1::-1].T)]
+
+
+@given(values=st.lists(st.floats(width=32), min_size=6, max_size=6))
+@settings(max_examples=40)
+def test_numbers_come_back_as_they_went(server_database: Database, values: list[float]) -> None:
+    columns = fluxes(values) | {"source_id": np.array([1, 1, 1, 2, 2, 3])}
+    columns["image_id"] = np.arange(6)
+    with undone(server_database) as connection, pytest.MonkeyPatch.context() as patch:
+        insert_columns(connection, FLUX, columns)
+        gathered = read_back(connection)
+        patch.setattr(numbers, "gathers_texts", lambda _: False)
+        assert np.array_equal(gathered, read_back(connection), equal_nan=True)
+    expected = [value if math.isfinite(value) else math.nan for value in values]
+    assert np.array_equal(gathered[:, 2], expected, equal_nan=True)
+    assert np.array_equal(gathered[:, 4], np.arange(6))
+
+
+def test_groups_too_long_for_one_text_are_read_row_by_row(database: Database) -> None:
+    with undone(database) as connection:
+        columns = fluxes(np.arange(50.0)) | {"source_id": [1] * 50, "image_id": list(range(50))}
+        insert_columns(connection, FLUX, columns)
+        connection.exec_driver_sql("SET group_concat_max_len = 100")
+        assert np.array_equal(read_back(connection)[:, 2], np.arange(50.0))
+        connection.exec_driver_sql("SET group_concat_max_len = @@max_allowed_packet")
+
+
+def test_no_rows_are_an_empty_table(database: Database) -> None:
+    with undone(database) as connection:
+        assert read_back(connection).shape == (0, 5)
