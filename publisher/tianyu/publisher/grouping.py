@@ -128,7 +128,7 @@ def _key(frame: ScannedFrame, instrument: str, night: str, one_target: bool) -> 
         kind=header.kind,
         instrument=instrument,
         filter_name=header.filter_name if is_light or header.kind is FrameKind.FLAT else None,
-        exposure_s=header.exposure_s if header.kind is FrameKind.DARK else None,
+        exposure_s=_nominal(header.exposure_s) if header.kind is FrameKind.DARK else None,
         night=night,
         object_name=header.object_name if is_light and not one_target else None,
         size=(header.height, header.width, header.binning_x, header.binning_y),
@@ -160,3 +160,14 @@ def _fitted(name: str) -> str:
         return name
     mark = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{name[: MAX_NAME - len(mark) - 2]}… {mark}"
+
+
+def _nominal(exposure_s: float) -> float:
+    """Round a measured exposure to the time that was asked for: three digits.
+
+    Examples
+    --------
+    >>> _nominal(29.9998), _nominal(0.1), _nominal(1200.4)
+    (30.0, 0.1, 1200.0)
+    """
+    return float(f"{exposure_s:.3g}")

@@ -29,6 +29,11 @@ MAX_SCALE_CHANGE = 0.03
 """A fit that stretches the field by more has matched the wrong stars."""
 MAX_RESIDUAL_PIX = 1.0
 """Matched stars scatter by tenths of a pixel; more means that they are not the same stars."""
+CONVINCING_FRACTION = 0.25
+"""Of the shorter list: with so many stars matched no other map is sought."""
+LEAST_FRACTION = 0.08
+"""Of the shorter list: fewer matches than this in a corner of the field are chance. Two frames
+that share a fifth of their field, each missing half of the stars there, still match a tenth."""
 BRIGHT_FOR_TRANSPARENCY = 50
 """Brightest matched stars whose fluxes are compared; fainter ones only add noise."""
 
@@ -84,26 +89,45 @@ def align(
     for name, stars in (("reference", reference), ("frame", frame)):
         if stars.count < MIN_STARS:
             raise AlignmentError(f"the {name} has {stars.count} stars, {MIN_STARS} are needed")
-    reasons = []
+    fit = _best_fit(reference, frame, shape, max_shift_pix, max_residual_pix)
+    return Alignment(
+        transform=fit.transform,
+        n_matched=len(fit.pairs),
+        residual_rms_pix=fit.rms_pix,
+        transparency=_transparency(reference, frame, fit.pairs) / exposure_ratio,
+        flipped=abs(fit.transform.rotation_deg) > 90.0,
+        shape=shape,
+    )
+
+
+def _best_fit(
+    reference: StarList,
+    frame: StarList,
+    shape: tuple[int, int],
+    max_shift_pix: float | None,
+    max_residual_pix: float,
+) -> MapFit:
+    """Return the first convincing fit, else the one that matches most stars."""
+    n_possible = min(reference.count, frame.count)
+    reasons: list[str] = []
+    best: MapFit | None = None
     for trial, n_stars in _trials(shape):
         try:
             start = _vote(
                 reference.brightest(n_stars), frame.brightest(n_stars), trial, max_shift_pix
             )
             fit = _refine(reference, frame, start, 2.0 * _bin_pix(shape))
-            _check(fit, max_residual_pix)
+            _check(fit, max_residual_pix, n_possible)
         except AlignmentError as error:
             reasons.append(str(error))
             continue
-        return Alignment(
-            transform=fit.transform,
-            n_matched=len(fit.pairs),
-            residual_rms_pix=fit.rms_pix,
-            transparency=_transparency(reference, frame, fit.pairs) / exposure_ratio,
-            flipped=abs(fit.transform.rotation_deg) > 90.0,
-            shape=shape,
-        )
-    raise AlignmentError(reasons[0])
+        if len(fit.pairs) >= CONVINCING_FRACTION * n_possible:
+            return fit
+        if best is None or len(fit.pairs) > len(best.pairs):
+            best = fit
+    if best is None:
+        raise AlignmentError(reasons[0])
+    return best
 
 
 def _bin_pix(shape: tuple[int, int]) -> float:
@@ -166,7 +190,12 @@ def _refine(
     return fit
 
 
-def _check(fit: MapFit, max_residual_pix: float) -> None:
+def _check(fit: MapFit, max_residual_pix: float, n_possible: int) -> None:
+    if len(fit.pairs) < LEAST_FRACTION * n_possible:
+        raise AlignmentError(
+            f"only {len(fit.pairs)} of {n_possible} stars match the reference, as many as "
+            "chance would give; is it the same field?"
+        )
     if fit.rms_pix > max_residual_pix:
         raise AlignmentError(
             f"the {len(fit.pairs)} matched stars scatter by {fit.rms_pix:.2f} px about the "

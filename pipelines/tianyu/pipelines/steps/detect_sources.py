@@ -1,5 +1,7 @@
 """Find the sources of the template, name the registered targets among them, fix the apertures."""
 
+import logging
+
 import numpy as np
 from pydantic import Field
 from sqlalchemy import select
@@ -16,6 +18,8 @@ from tianyu.pipelines.step import ProcessId, StepParameters, step
 from tianyu.pipelines.surroundings import FieldCentre
 from tianyu.pipelines.targets import TargetPosition, with_targets
 from tianyu.schema.tables import Aperture, Image
+
+logger = logging.getLogger(__name__)
 
 RADII_FWHM = (0.7, 0.9, 1.2, 1.6, 2.0, 2.6)
 """Aperture radii in units of the night's median FWHM: the best for a faint star is near 0.7,
@@ -97,11 +101,19 @@ def _template_wcs(context: StepContext, frames: list[FrameRow]) -> LinearWcs | N
         }
     for frame in frames:
         cards = headers.get(frame.image_id, {}).get("wcs_cards")
-        if cards and frame.transform is not None:
-            wcs = LinearWcs.from_header(cards)
-            if wcs is not None:
-                return wcs.transformed(frame.transform.inverse())
+        wcs = _wcs_of(frame, cards) if cards else None
+        if wcs is not None and frame.transform is not None:
+            return wcs.transformed(frame.transform.inverse())
     return None
+
+
+def _wcs_of(frame: FrameRow, cards: dict[str, float | str]) -> LinearWcs | None:
+    try:
+        return LinearWcs.from_header(cards)
+    except UnusableDataError as error:
+        # One odd header must not take the coordinates from the whole night.
+        logger.warning("the WCS of %s is left out: %s", frame.name, error)
+        return None
 
 
 def _add_apertures(

@@ -1,5 +1,6 @@
 """Master dark: what the detector counts without light in one exposure time."""
 
+import numpy as np
 from pydantic import Field
 
 from tianyu.pipelines.calibration import Calibration
@@ -14,6 +15,9 @@ from tianyu.pipelines.step import StepParameters, step
 
 CLIP_SIGMA = 5.0
 """Cosmic rays hit a pixel in one dark of a set; noise reaches this once in a few million."""
+
+EXPOSURE_TOLERANCE = 0.01
+"""Cameras that write measured exposures scatter by milliseconds about one nominal time."""
 
 
 class MasterDark(StepParameters):
@@ -47,10 +51,10 @@ def make_master_dark(parameters: MasterDark, context: StepContext) -> Products:
 
 
 def _one_exposure(frames: list[FrameFile]) -> float:
-    exposures = sorted({frame.exposure_s for frame in frames if frame.exposure_s is not None})
-    if len(exposures) != 1:
+    exposures = [frame.exposure_s for frame in frames if frame.exposure_s is not None]
+    if not exposures or max(exposures) > (1 + EXPOSURE_TOLERANCE) * min(exposures):
         raise UnusableDataError(
-            f"the darks are of {len(exposures)} exposure times {exposures}; register each "
+            f"the darks are of different exposure times {sorted(set(exposures))}; register each "
             "exposure time as an observation of its own"
         )
-    return exposures[0]
+    return float(np.median(exposures))
