@@ -47,8 +47,13 @@ def test_darks_part_by_exposure_and_flats_by_filter(scanned):
 
 def test_two_exposure_times_never_share_a_name(scanned):
     """An observation of that name would hold darks of two exposures, which no master can use."""
-    darks = [scanned("a", "DARK", EXPTIME=30.0000001), scanned("b", "DARK", EXPTIME=30.0)]
+    darks = [scanned("a", "DARK", EXPTIME=30.5), scanned("b", "DARK", EXPTIME=30.0)]
     assert len(set(names(group_frames(darks)))) == 2
+
+
+def test_measured_exposures_of_one_nominal_time_stay_together(scanned):
+    darks = [scanned("a", "DARK", EXPTIME=29.9998), scanned("b", "DARK", EXPTIME=30.0001)]
+    assert [(g.exposure_s, len(g.frames)) for g in group_frames(darks)] == [(30.0, 2)]
 
 
 def test_sizes_and_binnings_stay_apart(scanned):
