@@ -87,15 +87,17 @@ def breakable_broker_server(
     broker_server.make_healthy()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
     """End with what was left out for want of servers, and the one command that enables it."""
+    # After everything else, so that it is the last thing to be read.
+    yield
     skipped = [
         report
         for report in terminalreporter.stats.get("skipped", [])
         if isinstance(report.longrepr, tuple) and MISSING in report.longrepr[2]
     ]
     if skipped:
-        terminalreporter.write_line("")
         terminalreporter.write_line(
             f"{len(skipped)} tests of the servers were skipped; enable them by:\n"
             f"    {INSTALL_COMMAND}",

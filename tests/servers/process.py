@@ -21,6 +21,8 @@ START_PATIENCE_S = 90.0
 
 STOP_PATIENCE_S = 30.0
 
+HELPERS_PATIENCE_S = 3.0
+
 PORTS = range(20_000, 32_000)
 """Below the ports that systems hand to outgoing connections, which would otherwise take the
 port of a server while it is down for a moment."""
@@ -185,7 +187,7 @@ class ServerProcess(ABC):
 
     def run(self, command: Sequence[str], timeout_s: float = 60.0) -> str:
         """Run a program of this server to its end; return what it printed."""
-        result = subprocess.run(
+        result: subprocess.CompletedProcess[bytes] = subprocess.run(
             command,
             cwd=self.folder,
             env=dict(self.environment()),
@@ -238,13 +240,24 @@ class ServerProcess(ABC):
         except subprocess.TimeoutExpired:
             self._signal(signal.SIGKILL)
             self._process.wait()
-        # Its helpers hold ports a little longer; those with groups of their own are ended here.
-        _, alive = psutil.wait_procs(family, timeout=3.0)
-        for process in alive:
-            process.kill()
-        psutil.wait_procs(alive, timeout=3.0)
+        # Its helpers have process groups of their own and hold files a little longer.
+        deadline = time.monotonic() + HELPERS_PATIENCE_S
+        while alive := [helper for helper in family if not _has_ended(helper)]:
+            if time.monotonic() > deadline:
+                for helper in alive:
+                    helper.kill()
+                break
+            time.sleep(0.02)
         self.dismiss_guard(self._process)
         self._process = None
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    # What lost its parent stays a zombie until the system looks after it; no harm in that.
+    try:
+        return not process.is_running() or bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _guard(group: int, folder: Path) -> "subprocess.Popen[bytes]":
@@ -252,7 +265,7 @@ def _guard(group: int, folder: Path) -> "subprocess.Popen[bytes]":
 
     The pipe to it closes with our end, whatever the reason: then ``read`` fails.
     """
-    script = 'read -r _ || { kill -9 -- "-$1"; sleep 1; rm -rf -- "$2"; }'
+    script = 'read -r _ || { kill -s KILL -- "-$1"; sleep 1; rm -rf -- "$2"; }'
     return subprocess.Popen(
         ["sh", "-c", script, "guard", str(group), str(folder)],
         stdin=subprocess.PIPE,

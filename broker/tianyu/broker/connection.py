@@ -9,27 +9,16 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from urllib.parse import parse_qs, urlsplit
 
 import pika
 from pika.channel import Channel
 from pika.connection import Connection
 from pika.exceptions import ChannelClosedByClient, ConnectionWrongStateError
 
-from tianyu.schema.errors import ConfigurationError
-
 logger = logging.getLogger(__name__)
 
 # The client library logs each lost connection several times, with tracebacks; once is enough.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
-
-HEARTBEAT_S = 30
-"""A silent peer is noticed after about two of these; site links are narrow, not silent."""
-
-BLOCKED_TIMEOUT_S = 300.0
-"""A broker that blocks publishing for so long is better asked anew."""
-
-CONNECT_TIMEOUT_S = 10.0
 
 OPEN_PATIENCE_S = 2.0
 """How long callers wait for a connection: a first one takes milliseconds, and a manager whose
@@ -43,43 +32,6 @@ STABLE_S = 5.0
 
 CLOSE_PATIENCE_S = 2.0
 """A broker that blocks publishing does not even read the wish to close."""
-
-
-def parameters_of(url: str, purpose: str) -> pika.URLParameters:
-    """Return connection parameters for a URL, with our defaults where it is silent.
-
-    Parameters
-    ----------
-    url : str
-        ``amqp[s]://user:password@host:port/vhost?heartbeat=…&blocked_connection_timeout=…``;
-        with ``amqps``, ``ssl_options={'ca_certs':'…','certfile':'…','keyfile':'…'}`` names
-        files other than the system's.
-    purpose : str
-        Shown in the broker's list of connections.
-
-    Raises
-    ------
-    ConfigurationError
-        If the URL is malformed; the text does not repeat it, because of the password.
-    """
-    try:
-        parameters = pika.URLParameters(url)
-        given = parse_qs(urlsplit(url).query)
-    except (ValueError, SyntaxError, TypeError, OSError) as error:
-        raise ConfigurationError(
-            f"broker_url cannot be used: {error}; expected amqp://user:password@host:port/vhost"
-        ) from error
-    defaults = {
-        "heartbeat": HEARTBEAT_S,
-        "blocked_connection_timeout": BLOCKED_TIMEOUT_S,
-        "socket_timeout": CONNECT_TIMEOUT_S,
-        "stack_timeout": CONNECT_TIMEOUT_S,
-        "client_properties": {"connection_name": f"tianyu {purpose}"},
-    }
-    for name, value in defaults.items():
-        if name not in given:
-            setattr(parameters, name, value)
-    return parameters
 
 
 class Link:

@@ -21,11 +21,12 @@ from pika import spec
 from pika.channel import Channel
 from pika.exceptions import AMQPError
 
-from tianyu.broker.connection import OPEN_PATIENCE_S, Link, parameters_of
+from tianyu.broker.connection import OPEN_PATIENCE_S, Link
 from tianyu.broker.errors import BrokerUnreachableError, MessageError
 from tianyu.broker.inspecting import Standing, inspect
 from tianyu.broker.interface import Hint, QueueAddress
 from tianyu.broker.messages import decode
+from tianyu.broker.parameters import parameters_of
 from tianyu.broker.topology import declare_alarm_clock, declare_queue
 
 logger = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ class Subscriber:
         except (TimeoutError, AMQPError) as error:
             raise BrokerUnreachableError(
                 f"the broker at {self._link.where} does not tell the depth of {queue}: "
-                f"{error or 'no answer'}"
+                f"{str(error) or 'no answer'}"
             ) from error
 
     def close(self) -> None:

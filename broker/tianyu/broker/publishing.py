@@ -16,11 +16,16 @@ from pika import spec
 from pika.channel import Channel
 from pika.frame import Method
 
-from tianyu.broker.connection import OPEN_PATIENCE_S, Link, parameters_of
+from tianyu.broker.connection import OPEN_PATIENCE_S, Link
 from tianyu.broker.messages import CONTENT_TYPE, decode, encode
+from tianyu.broker.parameters import parameters_of
 from tianyu.broker.topology import WAKE_EXCHANGE, declare_queue, declare_wake_exchange
 
 logger = logging.getLogger(__name__)
+
+ROUNDS = 3
+"""Tries of one call. A message is refused when its queue was deleted, and while another
+connection is still declaring it; both are over after a fraction of a second."""
 
 LOOK_S = 0.05
 """How often a waiting publisher looks whether the broker has blocked it."""
@@ -37,7 +42,7 @@ class _Batch:
 
     waiting: int
     confirmed: list[int] = field(default_factory=list)
-    returned: list[int] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
     done: threading.Event = field(default_factory=threading.Event)
 
     def settle(self, outcome: list[int] | None, process_id: int) -> None:
@@ -73,17 +78,24 @@ class Publisher:
     def publish(self, queue: str, process_ids: Sequence[int], timeout_s: float) -> list[int]:
         """Send one hint per process; return the ids that the broker confirmed in time."""
         deadline = time.monotonic() + timeout_s
-        first = self._send_and_wait(queue, process_ids, deadline)
-        if not first.returned:
-            return list(first.confirmed)
-        # Somebody deleted the queue behind our back; it is forgotten and declared anew now.
-        second = self._send_and_wait(queue, first.returned, deadline)
-        return [*first.confirmed, *second.confirmed]
+        confirmed: list[int] = []
+        for _ in range(ROUNDS):
+            batch = self._send_and_wait(queue, process_ids, deadline)
+            confirmed += batch.confirmed
+            process_ids = batch.refused
+            if not process_ids:
+                break
+            self._renew(deadline)
+        return confirmed
 
     def wake(self) -> None:
         """Wake everybody who waits, unless such a message is about to leave anyway."""
-        if not self._wake_is_due:
-            self._wake_is_due = self._link.call(self._send_wake)
+        if self._wake_is_due:
+            return
+        # Set before: the other thread may have sent it before this call returns.
+        self._wake_is_due = True
+        if not self._link.call(self._send_wake):
+            self._wake_is_due = False
 
     def close(self) -> None:
         """Close the connection."""
@@ -102,6 +114,14 @@ class Publisher:
             if not is_same or self.is_blocked or time.monotonic() > deadline:
                 break
         return batch
+
+    def _renew(self, deadline: float) -> None:
+        # Declared anew through the same channel, RabbitMQ may take our messages for late ones
+        # of the queue that was deleted: it confirms them and never delivers them.
+        opened = self._link.times_opened
+        self._link.call(lambda _: self._link.renew())
+        while self._link.times_opened == opened and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
 
     # -- in the thread of the link ----------------------------------------------------------
 
@@ -141,7 +161,6 @@ class Publisher:
     ) -> None:
         # A returned message is confirmed too, right afterwards: dealt with, though not kept.
         self._returned.add((method.routing_key, decode(body)))
-        self._declared.discard(method.routing_key)
 
     def _on_confirm(self, frame: Method) -> None:
         answer = frame.method
@@ -150,9 +169,9 @@ class Publisher:
             queue, process_id, batch = self._outstanding.pop(tag)
             if (queue, process_id) in self._returned:
                 self._returned.discard((queue, process_id))
-                batch.settle(batch.returned, process_id)
+                batch.settle(batch.refused, process_id)
             else:
-                batch.settle(batch.confirmed if accepted else None, process_id)
+                batch.settle(batch.confirmed if accepted else batch.refused, process_id)
 
     def _tags(self, tag: int, *, multiple: bool) -> list[int]:
         if not multiple:

@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Collection, Sequence
 
-from tianyu.broker.connection import CONNECT_TIMEOUT_S, parameters_of
 from tianyu.broker.consuming import HOLD_S, Subscriber
 from tianyu.broker.interface import Hint, QueueAddress
+from tianyu.broker.parameters import CONNECT_TIMEOUT_S, parameters_of
 from tianyu.broker.publishing import Publisher
 
 PUBLISH_TIMEOUT_S = 10.0
@@ -24,7 +24,7 @@ class RabbitBroker:
     ----------
     url : str
         ``amqp://user:password@host:port/vhost`` or ``amqps://…``, see
-        :func:`tianyu.broker.connection.parameters_of`.
+        :func:`tianyu.broker.parameters.parameters_of`.
     publish_timeout_s : float
         How long :meth:`publish` waits for confirms, seconds.
     hold_s : float
@@ -72,7 +72,9 @@ class RabbitBroker:
 
     def acknowledge(self, hint: Hint) -> None:
         """Tell the broker that the hint has been dealt with."""
-        self._consuming().acknowledge(hint)
+        # Whoever has closed meanwhile has nothing to acknowledge.
+        if self._subscriber is not None:
+            self._subscriber.acknowledge(hint)
 
     def depth(self, queue: QueueAddress) -> int:
         """Return how many hints wait in a queue; none in one that does not exist.

@@ -1,6 +1,5 @@
 """What every broker that carries messages does, whatever it is made of."""
 
-import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -106,9 +105,14 @@ def test_what_cannot_be_read_is_set_aside_and_stops_nobody(
 
     assert work_off(consumer, 2) == [1, 2]
 
-    found: list[bytes] = []
-    until(lambda: found.extend(harness.dead(queue)) or found, "the dead letter arrives")
-    assert found == [garbage]
+    letters: list[bytes] = []
+
+    def has_arrived() -> bool:
+        letters.extend(harness.dead(queue))
+        return bool(letters)
+
+    until(has_arrived, "the dead letter arrives")
+    assert letters == [garbage]
     assert sender.depth(queue) == 0
 
 
@@ -139,11 +143,12 @@ def test_a_call_of_wake_reaches_those_who_wait_elsewhere(harness: Harness) -> No
     waiting, waking = harness.client(), harness.client()
     assert not waiting.wait(0.3)
 
-    # Again and again: a single one may be sent before the other has connected.
-    woken = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(waiting.wait, 20.0)
-        until(lambda: waking.wake() or woken.wait(0.05) or answer.done(), "it wakes")
+        # Again and again: a single call may come before the other has connected.
+        while not answer.done():
+            waking.wake()
+            time.sleep(0.05)
         assert answer.result()
 
 
@@ -186,8 +191,7 @@ def test_many_consumers_share_many_hints(harness: Harness) -> None:
     assert min(shares) > 0
 
 
-@pytest.mark.parametrize("i", range(15))
-def test_a_queue_that_was_wiped_serves_again(i, harness: Harness) -> None:
+def test_a_queue_that_was_wiped_serves_again(harness: Harness) -> None:
     queue, sender, consumer = harness.address(), harness.client(), harness.client()
     consumer.subscribe([queue])
     sender.publish(queue, [1])
@@ -205,7 +209,6 @@ def test_a_queue_that_was_wiped_serves_again(i, harness: Harness) -> None:
 def test_an_alarm_of_the_server_is_seen_and_passes(harness: Harness) -> None:
     queue, broker = harness.address(), harness.client()
     assert list(broker.publish(queue, [1])) == [1]
-    assert not broker.is_blocked
 
     harness.set_alarm(on=True)
     assert list(broker.publish(queue, [2])) == []

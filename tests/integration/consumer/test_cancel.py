@@ -20,7 +20,7 @@ def cancel(yard: Yard, pid: int) -> tuple[int, int]:
 
 def test_a_running_process_is_stopped_within_a_beat(yard: Yard) -> None:
     yard.set_lease(LEASE_S)
-    pids = yard.publish(long=work("sleep", seconds=60.0), other=work("sleep", seconds=2.0))
+    pids = yard.publish(long=work("sleep", seconds=60.0), other=work("sleep", seconds=1.5))
     with yard.consumer(processes=2):
         until(lambda: yard.states(pids.values()) == [State.RUNNING] * 2)
         assert cancel(yard, pids["long"]) == (0, 1)
@@ -48,7 +48,7 @@ def test_a_completion_that_commits_first_wins(yard: Yard) -> None:
 
 def test_leases_are_extended_while_a_step_runs(yard: Yard) -> None:
     yard.set_lease(1.2)
-    pids = yard.publish(long=work("sleep", seconds=3.0))
+    pids = yard.publish(long=work("sleep", seconds=2.0))
     shortest_us = []
     stop = threading.Event()
 

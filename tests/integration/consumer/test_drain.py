@@ -28,6 +28,8 @@ def test_a_second_sigterm_gives_the_work_back(yard: Yard) -> None:
             until_running(yard, pid)
         children = consumer.children()
         assert len(children) == 2
+        # Ctrl-C in a terminal is for the consumer, not for them.
+        children[0].send_signal(signal.SIGINT)
         assert consumer.give_up() == 0
     for pid in pids.values():
         row = yard.row(pid)
@@ -35,14 +37,3 @@ def test_a_second_sigterm_gives_the_work_back(yard: Yard) -> None:
         assert row.not_before <= row.started_us + 60e6
         assert yard.outcomes(pid) == ["released"]
     until(lambda: gone(children))
-
-
-def test_ctrl_c_in_a_terminal_reaches_no_child(yard: Yard) -> None:
-    # The terminal signals the whole foreground group; children are in groups of their own.
-    pids = yard.publish(running=work("sleep", seconds=60.0))
-    with program(yard) as consumer:
-        until_running(yard, pids["running"])
-        (child,) = consumer.children()
-        child.send_signal(signal.SIGINT)
-        assert consumer.give_up() == 0
-    assert yard.outcomes(pids["running"]) == ["released"]

@@ -30,18 +30,18 @@ def stored_paths(yard: Yard) -> list[str]:
 
 def test_the_lease_runs_out_and_another_consumer_finishes(yard: Yard) -> None:
     yard.set_lease(LEASE_S)
-    pids = yard.publish(long=work("sleep", seconds=2.0), after=work("noop", "long"))
-    with program(yard) as consumer:
+    pids = yard.publish(long=work("sleep", seconds=1.5), after=work("noop", "long"))
+    manager = yard.manager()
+    with program(yard) as consumer, beside(manager.run, manager.stop):
         until_running(yard, pids["long"])
         children = consumer.children()
         consumer.signal(signal.SIGKILL)
         consumer.wait()
-    # Its children end with it, though nobody told them.
-    until(lambda: gone(children))
-    assert yard.state(pids["long"]) is State.RUNNING
-    manager = yard.manager()
-    with beside(manager.run, manager.stop), yard.consumer():
-        until(lambda: yard.state(pids["after"]) is State.SUCCEEDED)
+        # Its children end with it, though nobody told them.
+        until(lambda: gone(children))
+        assert yard.state(pids["long"]) is State.RUNNING
+        with yard.consumer():
+            until(lambda: yard.state(pids["after"]) is State.SUCCEEDED)
     assert yard.outcomes(pids["long"]) == ["lease_lost", "succeeded"]
     row = yard.row(pids["long"])
     assert (row.lease_losses, row.failures, row.attempt) == (1, 0, 2)
@@ -71,18 +71,16 @@ def test_on_one_machine_nobody_waits_for_leases(yard: Yard) -> None:
 
 def test_a_late_child_of_a_dead_consumer_changes_nothing(yard: Yard) -> None:
     yard.set_lease(LEASE_S)
-    (pid,) = yard.publish(file=work("write_file_deaf", seconds=8.0)).values()
-    with program(yard) as consumer:
+    (pid,) = yard.publish(file=work("write_file_deaf", seconds=6.0)).values()
+    manager = yard.manager()
+    with program(yard) as consumer, beside(manager.run, manager.stop):
         until_running(yard, pid)
         (zombie,) = consumer.children()
         consumer.signal(signal.SIGKILL)
-        consumer.wait()
-    manager = yard.manager()
-    with beside(manager.run, manager.stop), yard.consumer():
-        until(lambda: yard.state(pid) is State.SUCCEEDED)
-    # It has not even noticed yet that it is alone, and would go on to commit.
-    assert zombie.is_running()
-    until(lambda: gone([zombie]))
+        with yard.consumer():
+            until(lambda: yard.state(pid) is State.SUCCEEDED)
+        # It has not noticed yet that it is alone, and would go on to commit.
+        until(lambda: gone([zombie]))
     winner = f"{pid}.2.text.txt"
     assert yard.outcomes(pid) == ["lease_lost", "succeeded"]
     assert yard.products() == [(pid, 2)]
@@ -92,7 +90,7 @@ def test_a_late_child_of_a_dead_consumer_changes_nothing(yard: Yard) -> None:
 
 def test_a_consumer_that_stood_still_stops_its_work(yard: Yard) -> None:
     yard.set_lease(LEASE_S)
-    pids = yard.publish(file=work("sleep", seconds=3.0))
+    pids = yard.publish(file=work("sleep", seconds=2.0))
     with program(yard) as consumer:
         until_running(yard, pids["file"])
         consumer.signal(signal.SIGSTOP)

@@ -143,7 +143,7 @@ def kill_self(parameters: Nothing, context: StepContext) -> Products:
 def leak(parameters: Sized, context: StepContext) -> Products:
     """Hold memory for ever, and go on as if nothing were."""
     _LEAKED.append(bytearray(os.urandom(1)) * (parameters.megabytes << 20))
-    time.sleep(2.5)
+    time.sleep(1.8)
     return _row(context)
 
 
