@@ -34,11 +34,25 @@ def open_database(url: str | None) -> Iterator[Database]:
     _refuse_missing(database)
     try:
         _check(database)
-        yield database
-    except (OperationalError, InterfaceError) as error:
-        raise ConfigurationError(_away(database, error)) from error
+        with explaining(database):
+            yield database
     finally:
         database.dispose()
+
+
+@contextmanager
+def explaining(database: Database) -> Iterator[None]:
+    """Say in one line why a database does not answer.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be reached, or refuses to work.
+    """
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise ConfigurationError(_away(database, error)) from error
 
 
 def _check(database: Database) -> None:

@@ -9,6 +9,7 @@ from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.options import DatabaseOption, JsonOption
+from tianyu.publisher.collisions import retry_collisions
 from tianyu.publisher.survey import InstrumentFacts, ensure_instrument, set_instrument_facts
 from tianyu.schema.directory import find_site
 from tianyu.schema.settings import load_settings
@@ -70,7 +71,7 @@ def add(
         return instrument_id
 
     with open_database(database) as opened:
-        instrument_id = opened.retry(work)
+        instrument_id = retry_collisions(opened, work)
     if as_json:
         print_json({"instrument": name, "id": instrument_id})
     else:

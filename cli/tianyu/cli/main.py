@@ -77,6 +77,10 @@ COMMANDS = (
 """Every command, in the order of ``tianyu --help``."""
 
 
+SERVICES = frozenset({"manager", "consumer"})
+"""Commands that run for weeks and are known by their logs."""
+
+
 class TianyuGroup(LazyGroup):
     """The top of the command line; turns foreseen errors into one line and an exit code."""
 
@@ -112,6 +116,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def configure(
+    context: typer.Context,
     *,
     debug: Annotated[  # noqa: ARG001 - read by the group when a command raises
         bool,
@@ -122,7 +127,11 @@ def configure(
     ] = False,
     log_level: Annotated[
         LogLevel | None,
-        typer.Option("--log-level", case_sensitive=False, help="Default: the setting log_level."),
+        typer.Option(
+            "--log-level",
+            case_sensitive=False,
+            help="Default: the setting log_level for services, WARNING elsewhere.",
+        ),
     ] = None,
     version: Annotated[  # noqa: ARG001 - the call-back has answered it
         bool,
@@ -135,7 +144,10 @@ def configure(
 
     Every command has its own help with an example: tianyu lightcurve --help
     """
-    configure_logging(log_level, as_json=log_json)
+    # A person reads bars and tables; a log of all that went well belongs to services.
+    is_service = context.invoked_subcommand in SERVICES
+    quiet = None if is_service else LogLevel.WARNING
+    configure_logging(log_level or quiet, as_json=log_json)
 
 
 def main() -> None:

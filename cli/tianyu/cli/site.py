@@ -1,18 +1,21 @@
 """``tianyu site``: file systems and network addresses that processes run at."""
 
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.options import DatabaseOption, JsonOption
 from tianyu.schema.directory import ensure_queue, ensure_site
+from tianyu.schema.errors import ConfigurationError
 from tianyu.schema.settings import load_settings
-from tianyu.schema.tables import Site
+from tianyu.schema.tables import HardwareGroup, Queue, Site
 
 app = typer.Typer(
     help="Add and list sites.\n\nExample: tianyu site list",
@@ -25,8 +28,11 @@ app = typer.Typer(
 @app.command("add")
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the site.")],
-    root: Annotated[Path, typer.Option("--root", metavar="DIR", help="Its root folder.")],
     *,
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", metavar="DIR", help="Its root folder; a new site needs one."),
+    ] = None,
     group: Annotated[
         list[str] | None,
         typer.Option("--group", metavar="G", help="Hardware group; may be repeated."),
@@ -45,20 +51,25 @@ def add(
 
     Example: tianyu site add observatory --root /data/tianyu --group cpu --group camera
     """
+
+    def work(connection: Connection) -> _Site:
+        site_id = ensure_site(connection, name, _root_of(connection, name, root), lease_s)
+        values: dict[str, object] = {"lease_s": lease_s} if lease else {}
+        values |= {"address": address} if address else {}
+        if values:
+            connection.execute(update(Site).where(Site.id == site_id).values(**values))
+        known = {site.name: site for site in _sites(connection)}
+        for hardware in group or ([] if known[name].groups else ["cpu"]):
+            ensure_queue(connection, site_id, hardware)
+        return next(site for site in _sites(connection) if site.name == name)
+
     lease_s = lease or load_settings().lease_s
     with open_database(database) as opened:
-        site_id = opened.retry(lambda c: ensure_site(c, name, root, lease_s))
-        with opened.write() as connection:
-            values: dict[str, object] = {"lease_s": lease_s} if lease else {}
-            values |= {"address": address} if address else {}
-            if values:
-                connection.execute(update(Site).where(Site.id == site_id).values(**values))
-            for hardware in group or ["cpu"]:
-                ensure_queue(connection, site_id, hardware)
+        site = opened.retry(work)
     if as_json:
-        print_json({"site": name, "id": site_id, "root": str(root.resolve())})
+        print_json({"site": site})
     else:
-        typer.echo(f"site {name}: root {root.resolve()}, groups {', '.join(group or ['cpu'])}")
+        typer.echo(f"site {name}: root {site.root}, groups {', '.join(site.groups)}")
 
 
 @app.command("list")
@@ -67,15 +78,51 @@ def list_(database: DatabaseOption = None, as_json: JsonOption = False) -> None:
 
     Example: tianyu site list --json
     """
-    query = select(Site.name, Site.root, Site.address, Site.lease_s).order_by(Site.name)
     with open_database(database) as opened, opened.read() as connection:
-        sites = [dict(row) for row in connection.execute(query).mappings()]
+        sites = _sites(connection)
     if as_json:
         print_json({"sites": sites})
         return
     table = new_table("Sites")
-    for column in ("name", "root", "address", "lease"):
+    for column in ("name", "root", "groups", "lease", "address"):
         table.add_column(column)
     for site in sites:
-        table.add_row(site["name"], site["root"], site["address"] or "", f"{site['lease_s']:g} s")
+        groups = ", ".join(site.groups)
+        table.add_row(site.name, site.root, groups, f"{site.lease_s:g} s", site.address or "")
     standard_output().print(table)
+
+
+@dataclass(frozen=True)
+class _Site:
+    """One site as it is shown."""
+
+    name: str
+    root: str
+    groups: tuple[str, ...]
+    lease_s: float
+    address: str | None
+
+
+def _sites(connection: Connection) -> list[_Site]:
+    query = (
+        select(Queue.site_id, HardwareGroup.name)
+        .join(HardwareGroup, HardwareGroup.id == Queue.group_id)
+        .order_by(HardwareGroup.name)
+    )
+    groups = defaultdict(list)
+    for site_id, group in connection.execute(query):
+        groups[site_id].append(group)
+    return [
+        _Site(row.name, row.root, tuple(groups[row.id]), row.lease_s, row.address)
+        for row in connection.execute(select(Site.__table__).order_by(Site.name))
+    ]
+
+
+def _root_of(connection: Connection, name: str, root: Path | None) -> Path:
+    """Return the root that was given, or else the one that the site has."""
+    if root is not None:
+        return root
+    known = connection.scalar(select(Site.root).where(Site.name == name))
+    if known is None:
+        raise ConfigurationError(f"the new site {name!r} needs a root folder; give --root DIR")
+    return Path(known)

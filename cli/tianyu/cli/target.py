@@ -1,5 +1,6 @@
 """``tianyu target``: what people ask for by name."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -9,8 +10,19 @@ from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.options import DatabaseOption, JsonOption
+from tianyu.publisher.collisions import retry_collisions
 from tianyu.publisher.survey import ensure_target
 from tianyu.schema.tables import Target
+
+
+class TargetKind(StrEnum):
+    """What a target is."""
+
+    STAR = "star"
+    MOVING = "moving"
+    FIELD = "field"
+    CALIBRATION = "calibration"
+
 
 app = typer.Typer(
     help="Add and list targets.\n\nExample: tianyu target list",
@@ -30,9 +42,7 @@ def add(
     dec: Annotated[
         float | None, typer.Option("--dec", metavar="DEG", help="Declination, ICRS.")
     ] = None,
-    kind: Annotated[
-        str, typer.Option("--kind", metavar="KIND", help="star, moving, field or calibration.")
-    ] = "star",
+    kind: Annotated[TargetKind, typer.Option("--kind", help="What it is.")] = TargetKind.STAR,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,8 +51,8 @@ def add(
     Example: tianyu target add HAT-P-32 --ra 31.042825 --dec 46.687837
     """
     with open_database(database) as opened:
-        target_id = opened.retry(
-            lambda c: ensure_target(c, name, kind=kind, ra_deg=ra, dec_deg=dec)
+        target_id = retry_collisions(
+            opened, lambda c: ensure_target(c, name, kind=kind.value, ra_deg=ra, dec_deg=dec)
         )
     if as_json:
         print_json({"target": name, "id": target_id})
