@@ -161,7 +161,9 @@ def _show(registration: Registration) -> None:
         table.add_column(column)
     for item in registration.observations:
         run = item.run
-        cells = ["", ""] if run is None else [str(run.run_id), str(run.n_processes or "as before")]
+        cells = ["", ""]
+        if run is not None:
+            cells = [str(run.run_id), str(run.n_processes) if run.is_new else "as before"]
         numbers = [str(item.n_frames), str(item.n_new)]
         table.add_row(str(item.observation_id), item.name, *numbers, *cells)
     console.print(table)

@@ -1,4 +1,4 @@
-"""``tianyu run``: list, show, cancel and rescue runs."""
+"""``tianyu run``: list, show, cancel, rescue and purge runs."""
 
 from typing import Annotated
 
@@ -8,6 +8,7 @@ from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import standard_output
 from tianyu.cli.options import DatabaseOption, JsonOption
+from tianyu.cli.purge import purge_command
 from tianyu.cli.queries.costs import read_costs
 from tianyu.cli.queries.runs import list_runs, read_run
 from tianyu.cli.render.runs import run_view, runs_table
@@ -16,7 +17,7 @@ from tianyu.schema.states import RESCUABLE
 from tianyu.schema.transitions import operator
 
 app = typer.Typer(
-    help="List, show, cancel and rescue runs.\n\nExample: tianyu run list",
+    help="List, show, cancel, rescue and purge runs.\n\nExample: tianyu run list",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -97,3 +98,6 @@ def rescue(run: RunArgument, database: DatabaseOption = None, as_json: JsonOptio
         print_json({"run": run, "rescued": revived})
     else:
         typer.echo(f"run {run}: {plural(revived, 'process', 'processes')} rescued")
+
+
+app.command("purge")(purge_command)

@@ -28,6 +28,7 @@ from tianyu.schema.transitions.claim import Claim
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.005
+LINGER_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -164,10 +165,14 @@ class Consumer:
                 moved = False
             # Doubling from milliseconds: quick while work flows, idle when there is none.
             pause_s = FIRST_PAUSE_S if moved else min(2 * pause_s, self.config.poll_s)
-            for ended in pool.collect(pause_s):
+            ended = list(pool.collect(pause_s))
+            for one in ended:
                 pause_s = FIRST_PAUSE_S
-                self._note(ended)
+                self._note(one)
             self._enforce(pool)
+            if ended and not pool.idle():
+                # Nobody waits for us; steps of a millisecond then report in handfuls.
+                time.sleep(LINGER_S)
 
     def _is_over(self, is_done: Callable[[], bool] | None) -> bool:
         return self._draining.is_set() or (is_done is not None and is_done())

@@ -2,10 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Double, Engine, Insert, Table, Text, event, text
-from sqlalchemy.engine import URL, Dialect
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Double,
+    Engine,
+    Table,
+    Text,
+    create_engine,
+    event,
+    text,
+)
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -194,6 +205,29 @@ def migrating(connection: Connection) -> Iterator[None]:
         connection.execute(text("SELECT RELEASE_LOCK(:name)"), name)
 
 
+def create_database(url: URL) -> None:
+    """Make the database that a URL names where its server has none, or the folder of its file.
+
+    Raises
+    ------
+    sqlalchemy.exc.DBAPIError
+        If the server does not answer, or the user may not.
+    """
+    if url.get_backend_name() == "sqlite":
+        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True)
+        return
+    server = create_engine(url.set(database=""), **engine_options(url))
+    name = server.dialect.identifier_preparer.quote_identifier(str(url.database))
+    known = text("SELECT 1 FROM information_schema.schemata WHERE schema_name = :name")
+    try:
+        # Asked first: who may use a database need not be one who may make it.
+        with server.begin() as connection:
+            if connection.scalar(known, {"name": url.database}) is None:
+                connection.exec_driver_sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    finally:
+        server.dispose()
+
+
 def is_transient(error: BaseException) -> bool:
     """Tell whether repeating a whole transaction may succeed: deadlock, busy, server away."""
     if not isinstance(error, DBAPIError):
@@ -205,11 +239,6 @@ def is_transient(error: BaseException) -> bool:
         return True
     message = str(original).lower()
     return isinstance(error, OperationalError) and ("locked" in message or "busy" in message)
-
-
-def insert_ignore(statement: Insert, dialect: Dialect) -> Insert:
-    """Make an INSERT skip rows whose key is already there."""
-    return statement.prefix_with("OR IGNORE" if dialect.name == "sqlite" else "IGNORE")
 
 
 def bulk_insert(

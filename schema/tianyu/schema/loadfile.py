@@ -128,8 +128,9 @@ def _formatted(values: Sequence[Any], precision_bits: int | None) -> tuple[str, 
     if kinds <= {int, bool}:
         return "%d", values
     if kinds <= {float, NoneType}:
-        # Nine digits tell all numbers of single precision apart, and take half the time.
-        digits = "%.9g" if precision_bits == SINGLE_BITS else "%r"
+        # Nine digits tell all numbers of single precision apart, and take half the time; with
+        # the tenth the largest one is not rounded up to what is too large.
+        digits = "%.10g" if precision_bits == SINGLE_BITS else "%r"
         if kinds == {float}:
             return digits, values
         return "%s", [NULL if value is None else digits % value for value in values]

@@ -19,7 +19,7 @@ from tianyu.schema.states import Outcome, State
 from tianyu.schema.tables import Attempt, Process, Worker
 
 CURVES = "SELECT * FROM light_curve ORDER BY source_id, image_id, radius_pix"
-CHUNK = "3"
+CHUNK = "4"
 CONSUMER = ("consumer", "--processes", "1")
 
 
@@ -45,7 +45,7 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def expected(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
     """The light curves as ``tianyu reduce`` makes them, in a SQLite file."""
     out = tmp_path_factory.mktemp("embedded")
-    options = ["--out", str(out), "--chunk", CHUNK, "--workers", "2"]
+    options = ["--out", str(out), "--chunk", CHUNK, "--workers", "1"]
     answer = CliRunner().invoke(app, ["reduce", str(frames), *options])
     assert answer.exit_code == 0, answer.output
     database = Database(f"sqlite:///{out / 'tianyu.sqlite'}")
