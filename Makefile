@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint format lock clean
+.PHONY: demo test lint format lock bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tianyu demo --out demo-output
@@ -23,6 +23,11 @@ lint: $(VENV)/.installed
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What the engine costs per process, beside the raw cost of commits and confirms.
+bench: $(VENV)/.installed
+	$(BIN)/python tests/benchmarks/engine_overhead.py
+	$(BIN)/python -m tests.benchmarks.served_overhead
 
 # Renew the tested set of versions: install the newest that pyproject.toml allows, then freeze.
 lock:
