@@ -76,9 +76,10 @@ def answer(url: str, *arguments: str) -> Any:
     return json.loads(invoke(url, *arguments, "--json"))
 
 
-def build_survey(folder: Path) -> str:
-    """Make the database and return its URL."""
-    database = Database(sqlite_url(folder / "tianyu.sqlite"))
+def build_survey(folder: Path, url: str | None = None) -> str:
+    """Fill a database, a file in the folder unless one is named, and return its URL."""
+    url = url or sqlite_url(folder / "tianyu.sqlite")
+    database = Database(url)
     upgrade(database)
     with database.write() as connection:
         site = ensure_site(connection, "mountain", folder, 60.0)
@@ -92,7 +93,7 @@ def build_survey(folder: Path) -> str:
     while database.retry(reconcile):
         pass
     database.dispose()
-    return sqlite_url(folder / "tianyu.sqlite")
+    return url
 
 
 def copy_survey(url: str, folder: Path) -> str:

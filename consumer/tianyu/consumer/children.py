@@ -1,5 +1,6 @@
 """One supervised child process, and what is known about it."""
 
+import os
 import signal
 import sys
 import time
@@ -24,6 +25,9 @@ TERMINATE_GRACE_S = 5.0
 
 EXIT_S = 0.5
 """Between a broken pipe and the end of its process lie microseconds."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Read by the libraries of linear algebra when they are loaded."""
 
 JOIN_S = 5.0
 """A process that was killed is gone in milliseconds, unless the system hangs."""
@@ -155,7 +159,7 @@ def spawn(context: SpawnContext, place: Workplace, last_words: Path, takes_next:
         name="tianyu-step",
         daemon=True,
     )
-    with _no_main_module():
+    with _no_main_module(), _one_thread_each():
         process.start()
     theirs.close()
     return Child(process, ours, may_take_next, last_words)
@@ -174,6 +178,22 @@ def _no_main_module() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let the child's linear algebra use one thread, unless a person chose otherwise.
+
+    There are as many children as cores already; threads of theirs would only wait for each
+    other, and spend processor time on waiting.
+    """
+    unset = [name for name in THREAD_VARIABLES if name not in os.environ]
+    os.environ.update(dict.fromkeys(unset, "1"))
+    try:
+        yield
+    finally:
+        for name in unset:
+            del os.environ[name]
 
 
 def _name_of(number: int) -> str:

@@ -50,7 +50,7 @@ class Reporter:
         if isinstance(report, Succeeded):
             self.log.info("finished %s", claim.command, extra=about("succeed", claim))
         elif isinstance(report, ClaimLost) or _is(ended.stopped, Stop.CLAIM_LOST):
-            self._warn(ended, "another worker owns it by now")
+            self._after_all(ended, "another worker owns it by now")
         elif isinstance(report, Failed) and report.excuse is Excuse.DISK_FULL:
             self.paused_until = time.monotonic() + self.disk_full_pause_s
             self._write(ended, _releasing(ended, self.disk_full_pause_s), report.failure.text)
@@ -84,14 +84,17 @@ class Reporter:
             with self.database.write() as connection:
                 outcome = work(connection)
         except LostClaimError:
-            self._after_all(ended)
+            self._after_all(ended, "its attempt was ended already")
             return
         where = getattr(outcome, "value", "cancelled")
         self._warn(ended, f"{text}; now {where}")
 
-    def _after_all(self, ended: Ended) -> None:
-        """Look after a claim that was not ours any more: the child may have succeeded and died."""
-        self._warn(ended, "its attempt was ended already")
+    def _after_all(self, ended: Ended, text: str) -> None:
+        """Look after a claim that was not ours any more: the child may have succeeded and died.
+
+        Then it may have claimed its next process with its success, and nobody else knows.
+        """
+        self._warn(ended, text)
         with self.database.write() as connection:
             following = claim_under(connection, following_token(ended.claim.token))
             if following is not None:

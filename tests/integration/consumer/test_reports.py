@@ -23,13 +23,16 @@ def reporter(yard: Yard) -> Reporter:
     return consumer._reporter
 
 
-def test_a_child_that_died_between_its_commit_and_its_report_did_succeed(yard: Yard) -> None:
+@pytest.mark.parametrize("stopped", [None, Stopped(Stop.CLAIM_LOST, "lost")])
+def test_a_child_that_died_between_its_commit_and_its_report_did_succeed(
+    yard: Yard, stopped: Stopped | None
+) -> None:
     pids = yard.publish(done=work("noop"), next=work("noop", "done"))
     first = claim(yard, "w")
     report = executor(yard).execute(first)
     assert isinstance(report, Succeeded)
     assert report.next is not None
-    reporter(yard).record(Ended(first, Died(-9)))
+    reporter(yard).record(Ended(first, Died(-9), stopped))
     assert yard.outcomes(pids["done"]) == ["succeeded"]
     # What it had claimed in the same transaction is not left to its lease.
     assert yard.state(pids["next"]) is State.READY

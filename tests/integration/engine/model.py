@@ -141,6 +141,9 @@ class Model:
 
     def heartbeat(self, pid: int, token: str) -> bool | None:
         """Extend a lease."""
+        node = self.nodes[pid]
+        if node.state is State.SUCCEEDED and node.token == token:
+            return False
         if not self.live(pid, token):
             return None
         self.nodes[pid].is_expired = False

@@ -112,6 +112,14 @@ def test_a_heartbeat_brings_the_wish_to_cancel(world: World) -> None:
     assert beat(world, claimed) is True
 
 
+def test_a_claim_that_ended_in_success_is_not_lost(world: World) -> None:
+    """Its child may be at the next process by now, before its consumer has heard of the end."""
+    claimed = world.claim(world.publish({"a": []})["a"])
+    world.cancel(claimed.process_id)
+    world.succeed(claimed)
+    assert beat(world, claimed) is False
+
+
 def test_a_lost_claim_is_told_so_and_leaves_the_winner_alone(world: World) -> None:
     pid = world.publish({"a": []})["a"]
     zombie = world.claim(pid)

@@ -140,7 +140,8 @@ def claim_from_a_foreign_queue(patch: pytest.MonkeyPatch) -> None:
 @mutant
 def heartbeat_without_a_token(patch: pytest.MonkeyPatch) -> None:
     running = and_(_pid, Process.state == State.RUNNING.value)
-    patch.setattr(claim, "_HELD", select(Process.id, Process.cancel_requested).where(running))
+    held = select(Process.id, Process.cancel_requested.label("is_unwanted")).where(running)
+    patch.setattr(claim, "_HELD", held)
 
 
 @mutant

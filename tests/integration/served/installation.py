@@ -74,6 +74,7 @@ class Installation:
             "TIANYU_BROKER_URL": self.broker_url,
             "TIANYU_SITE": "here",
             "TIANYU_POLL_S": "0.2",
+            "TIANYU_LEASE_S": str(LEASE_S),
             "OMP_NUM_THREADS": "1",
         }
 

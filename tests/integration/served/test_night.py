@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.integration.served.installation import LEASE_S, Installation, Service
+from tests.integration.served.installation import Installation, Service
 from typer.testing import CliRunner
 
 from tianyu.cli.main import app
@@ -21,6 +21,8 @@ from tianyu.schema.tables import Attempt, Process, Worker
 CURVES = "SELECT * FROM light_curve ORDER BY source_id, image_id, radius_pix"
 CHUNK = "4"
 CONSUMER = ("consumer", "--processes", "1")
+
+pytestmark = pytest.mark.slow
 
 
 def curves(database: Database) -> list[tuple[Any, ...]]:
@@ -61,10 +63,8 @@ def installation(
 ) -> Iterator[Installation]:
     """Everything but the services: the night is registered and waits."""
     installation = Installation(database_url, broker_url, tmp_path)
-    root = str(installation.root)
     try:
-        installation.run("init", "--root", root)
-        installation.run("site", "add", "here", "--root", root, "--lease", str(LEASE_S))
+        installation.run("init", "--root", str(installation.root))
         installation.run("register", str(frames), "--chunk", CHUNK)
         yield installation
     finally:
@@ -112,8 +112,7 @@ def test_killed_in_the_middle_they_are_the_same_again(
     manager.kill()
     assert State.RUNNING in installation.states()
     installation.start("manager")
-    for _ in range(2):
-        installation.start(*CONSUMER)
+    installation.start(*CONSUMER)
     installation.wait_until(installation.is_done, "the end of the night")
     assert installation.states() == {State.SUCCEEDED}
     assert curves(installation.database) == expected

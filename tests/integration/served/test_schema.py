@@ -1,6 +1,7 @@
 """The schema on a server: types that keep what they are given, names that differ by case."""
 
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -82,6 +83,21 @@ def test_half_made_tables_with_rows_in_them_are_left_alone(empty: Database) -> N
         migrate.upgrade(empty)
     with empty.read() as connection:
         assert connection.scalars(select(Target.name)).all() == ["M 31"]
+
+
+def test_a_missing_database_is_made_and_one_that_is_there_is_left(empty: Database) -> None:
+    name = f"tianyu_test_{uuid.uuid4().hex[:12]} `é"
+    missing = Database(empty.url.set(database=name).render_as_string(hide_password=False))
+    try:
+        for _ in range(2):
+            dialects.create_database(missing.url)
+            migrate.upgrade(missing)
+        migrate.check(missing)
+    finally:
+        with empty.write() as connection:
+            quoted = connection.dialect.identifier_preparer.quote_identifier(name)
+            connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {quoted}")
+        missing.dispose()
 
 
 def test_two_inits_at_once_make_one_schema(empty: Database) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 
 from tianyu.schema.dialects import now_us
 from tianyu.schema.engine_tables import Process
@@ -82,9 +82,14 @@ _HEARTBEAT = (
     .values(lease_until=now_us() + bindparam("lease_us"))
 )
 
-_HELD = select(Process.id, Process.cancel_requested).where(
+# A success keeps its token: between a child's commit and the consumer's hearing of it, the
+# claim has ended well and is not lost; stopping the child would hit what it does next.
+_HELD = select(
+    Process.id,
+    and_(Process.state == State.RUNNING.value, Process.cancel_requested).label("is_unwanted"),
+).where(
     Process.id == bindparam("pid"),
-    Process.state == State.RUNNING.value,
+    Process.state.in_([State.RUNNING.value, State.SUCCEEDED.value]),
     Process.claim_token == bindparam("token"),
 )
 
@@ -210,9 +215,9 @@ def heartbeat(connection: Connection, process_id: int, token: str, lease_s: floa
     -------
     bool or None
         Whether a person asked to cancel the process; None when the claim is lost and the
-        work must stop.
+        work must stop. A claim that has ended in success is not lost.
     """
     values = {"pid": process_id, "token": token, "lease_us": int(lease_s * US_PER_S)}
     connection.execute(_HEARTBEAT, values)
     row = connection.execute(_HELD, {"pid": process_id, "token": token}).one_or_none()
-    return None if row is None else bool(row.cancel_requested)
+    return None if row is None else bool(row.is_unwanted)
