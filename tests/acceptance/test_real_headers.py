@@ -1,5 +1,6 @@
 """Every header of two real nights, with the times, sites and kinds that are known of them."""
 
+import os
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from tianyu.pipelines.fits import (
     read_pixels,
 )
 
-DATA = Path(__file__).resolve().parents[2].parent / "shared/data"
+BESIDE = Path(__file__).resolve().parents[2].parent / "shared/data"
+DATA = Path(os.environ.get("TIANYU_TEST_DATA", BESIDE))
 
 pytestmark = [
     pytest.mark.real_data,
