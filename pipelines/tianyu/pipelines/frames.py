@@ -6,13 +6,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Row, Select, select
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError, UnusableDataError
 from tianyu.pipelines.fits.pixels import read_pixels
 from tianyu.pipelines.science.arrays import AnyArray
-from tianyu.schema.tables import Image, ImageCopy, Reduction
+from tianyu.schema.tables import Image, ImageCopy
 
 
 @dataclass(frozen=True)
@@ -102,20 +102,6 @@ def read_frame(context: StepContext, frame: FrameFile, extension: str | None = N
             f"{frame.width}×{frame.height} were registered; it has changed since"
         )
     return pixels
-
-
-def observation_of(connection: Connection, run_id: int) -> int:
-    """Return the observation that a run reduces.
-
-    Raises
-    ------
-    MissingInputError
-        If the run reduces none.
-    """
-    found = connection.scalar(select(Reduction.observation_id).where(Reduction.run_id == run_id))
-    if found is None:
-        raise MissingInputError(f"run {run_id} reduces no observation")
-    return int(found)
 
 
 def _images_at(site_id: int) -> Select[Any]:
