@@ -70,14 +70,20 @@ def product_of(context: StepContext, birth: int, kind: str) -> FrameFile:
     MissingInputError
         If that process made none of this kind here.
     """
-    query = _images_at(context.site_id).where(Image.birth == birth, Image.kind == kind)
-    with context.database.read() as connection:
-        row = connection.execute(query).one_or_none()
-    if row is None:
+    file = find_product_of(context, birth, kind)
+    if file is None:
         raise MissingInputError(
             f"process {birth} has left no {kind} at this site; rescue it or publish a new run"
         )
-    return _frame(context, row)
+    return file
+
+
+def find_product_of(context: StepContext, birth: int, kind: str) -> FrameFile | None:
+    """Return the product of one kind that a process made here, or None."""
+    query = _images_at(context.site_id).where(Image.birth == birth, Image.kind == kind)
+    with context.database.read() as connection:
+        row = connection.execute(query).one_or_none()
+    return None if row is None else _frame(context, row)
 
 
 def read_frame(context: StepContext, frame: FrameFile, extension: str | None = None) -> AnyArray:

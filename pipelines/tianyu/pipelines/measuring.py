@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import AnyArray, FloatImage, MaskImage
 from tianyu.pipelines.science.calibrate import Calibrator
 from tianyu.pipelines.science.masks import MaskBit
@@ -49,10 +50,34 @@ def measure_frame(raw: AnyArray, calibrator: Calibrator, *, sky_box_pix: int) ->
     return MeasuredFrame(calibrated.pixels - sky.image(), calibrated.mask, sky)
 
 
-def remeasure_frame(raw: AnyArray, calibrator: Calibrator, sky: SkyModel) -> MeasuredFrame:
-    """Calibrate a frame and take off the sky that an earlier pass found: the same pixels."""
+def remeasure_frame(
+    raw: AnyArray, calibrator: Calibrator, sky: SkyModel, pattern: FloatImage | None = None
+) -> MeasuredFrame:
+    """Calibrate a frame and take off the sky that an earlier pass found: the same pixels.
+
+    Parameters
+    ----------
+    raw : ndarray, shape (ny, nx)
+    calibrator : Calibrator
+    sky : SkyModel
+    pattern : ndarray of float32, shape (ny, nx), optional
+        Fixed pattern to subtract as well, ADU.
+
+    Raises
+    ------
+    UnusableDataError
+        If the frame does not fit the calibration or the pattern.
+    """
     calibrated = calibrator.apply(raw)
-    return MeasuredFrame(calibrated.pixels - sky.image(), calibrated.mask, sky)
+    pixels = calibrated.pixels - sky.image()
+    if pattern is not None:
+        if pattern.shape != pixels.shape:
+            raise UnusableDataError(
+                f"the frame has shape {pixels.shape}, the fixed pattern {pattern.shape}; frames "
+                "of one observation must have one size"
+            )
+        pixels -= pattern
+    return MeasuredFrame(pixels, calibrated.mask, sky)
 
 
 def stars_of(frame: MeasuredFrame) -> StarList:

@@ -19,7 +19,7 @@ MASTER_FLAT = Recipe(
 
 LIGHT_CURVES = Recipe(
     "light_curves",
-    1,
+    2,
     "light",
     "one night on one field: template, sources, fluxes, relative photometry",
     (
@@ -28,7 +28,8 @@ LIGHT_CURVES = Recipe(
         Stage("select", "select_frames", after=("align",)),
         Stage("stack", "stack_frames", Scope.TREE, after=("select",), feeds={"children": "align"}),
         Stage("detect", "detect_sources", feeds={"template": "stack"}),
-        Stage("extract", "extract_flux", Scope.CHUNK, after=("detect",)),
+        Stage("pattern", "fixed_pattern", after=("detect",)),
+        Stage("extract", "extract_flux", Scope.CHUNK, feeds={"pattern": "pattern"}),
         Stage("relative", "relative_photometry", after=("extract",)),
         Stage("diagnostics", "diagnostics", after=("relative",)),
     ),

@@ -1,6 +1,8 @@
 """Pass 2: aperture fluxes of every source in a chunk of frames."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from pydantic import Field
@@ -9,16 +11,18 @@ from sqlalchemy import select
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError
+from tianyu.pipelines.fits.pixels import read_pixels
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
-from tianyu.pipelines.frames import FrameFile, raw_frames, read_frame
+from tianyu.pipelines.frames import FrameFile, find_product_of, raw_frames, read_frame
 from tianyu.pipelines.measuring import remeasure_frame
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.apertures import ApertureFluxes, measure_fluxes
-from tianyu.pipelines.science.arrays import AnyArray, FloatArray, IntArray
+from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, IntArray
 from tianyu.pipelines.science.sky import SkyModel
-from tianyu.pipelines.step import StepParameters, step
-from tianyu.schema.tables import Aperture, Flux, Reduction, SkyMesh, SourcePosition
+from tianyu.pipelines.sky_meshes import load_sky_meshes
+from tianyu.pipelines.step import ProcessId, StepParameters, step
+from tianyu.schema.tables import Aperture, Flux, Reduction, SourcePosition
 
 ANNULUS_FWHM = (4.0, 7.0)
 """Local background well outside the light of the star itself: at 4 FWHM a Moffat profile of
@@ -32,6 +36,7 @@ class ExtractFlux(StepParameters):
     calibration: Calibration = Calibration()
     gain_e_per_adu: float | None = Field(None, gt=0, description="None: fluxes stay in ADU")
     annulus_fwhm: tuple[float, float] = ANNULUS_FWHM
+    pattern: ProcessId | None = Field(None, description="process that measured the fixed pattern")
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,11 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
     """Measure every source of the template in every aligned frame of a chunk."""
     files = {file.image_id: file for file in raw_frames(context, parameters.frames)}
     frames = load_frame_rows(context, image_ids=parameters.frames)
-    skies = _skies(context, parameters.frames)
+    skies = load_sky_meshes(context, parameters.frames)
     plan = _plan(context, parameters)
     saturation = load_reference(context).saturation_adu
     calibrators = Calibrators(context, parameters.calibration, saturation)
+    pattern = _pattern(context, parameters.pattern)
     measured: list[tuple[int, ApertureFluxes]] = []
     for done, frame in enumerate(frames):
         context.progress(done, len(frames))
@@ -68,7 +74,7 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
             continue
         file = files[frame.image_id]
         fluxes = _measure(
-            context, parameters, plan, frame, file, skies[frame.image_id], calibrators
+            context, parameters, plan, frame, file, skies[frame.image_id], calibrators, pattern
         )
         measured.append((frame.image_id, fluxes))
     products = Products()
@@ -85,11 +91,12 @@ def _measure(
     file: FrameFile,
     sky: SkyModel,
     calibrators: Calibrators,
+    pattern: FloatImage | None,
 ) -> ApertureFluxes:
     if frame.transform is None:
         raise MissingInputError(f"{frame.name} is not aligned, nothing can be measured in it")
     calibrator = calibrators.for_exposure(file.exposure_s)
-    image = remeasure_frame(read_frame(context, file), calibrator, sky)
+    image = remeasure_frame(read_frame(context, file), calibrator, sky, pattern)
     x, y = frame.transform.apply(plan.x, plan.y)
     return measure_fluxes(
         image.pixels,
@@ -105,12 +112,17 @@ def _measure(
     )
 
 
-def _skies(context: StepContext, image_ids: tuple[int, ...]) -> dict[int, SkyModel]:
-    query = select(SkyMesh.image_id, SkyMesh.mesh).where(
-        SkyMesh.run_id == context.run_id, SkyMesh.image_id.in_(image_ids)
-    )
-    with context.database.read() as connection:
-        return {row.image_id: SkyModel.from_bytes(row.mesh) for row in connection.execute(query)}
+def _pattern(context: StepContext, birth: int | None) -> FloatImage | None:
+    """Return the fixed pattern that a process measured, if it found enough frames for one."""
+    file = None if birth is None else find_product_of(context, birth, "fixed_pattern")
+    return None if file is None else read_pattern(file.path)
+
+
+# A product's path holds the process and attempt that made it, so it never changes its content.
+@lru_cache(maxsize=1)
+def read_pattern(path: Path) -> FloatImage:
+    """Read a pattern once per child process, not once per chunk."""
+    return np.asarray(read_pixels(path), dtype=np.float32)
 
 
 def _plan(context: StepContext, parameters: ExtractFlux) -> _Plan:

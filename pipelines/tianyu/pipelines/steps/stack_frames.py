@@ -1,7 +1,6 @@
 """One node of the stacking tree: the exact sum of the good frames below it."""
 
 from pydantic import Field
-from sqlalchemy import select
 
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
@@ -11,8 +10,8 @@ from tianyu.pipelines.frames import FrameFile, product_of, raw_frames, read_fram
 from tianyu.pipelines.measuring import remeasure_frame
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
-from tianyu.pipelines.science.sky import SkyModel
 from tianyu.pipelines.science.stack import PartialStack
+from tianyu.pipelines.sky_meshes import load_sky_meshes
 from tianyu.pipelines.stacking import (
     add_frame,
     alignment_of,
@@ -21,7 +20,7 @@ from tianyu.pipelines.stacking import (
     save_stack,
 )
 from tianyu.pipelines.step import ProcessId, StepParameters, step
-from tianyu.schema.tables import SkyMesh, Stack
+from tianyu.schema.tables import Stack
 
 
 class StackFrames(StepParameters):
@@ -86,7 +85,7 @@ def _correct(
     if not wrong:
         return
     calibrators = Calibrators(context, parameters.calibration, saturation_adu)
-    meshes = _sky_meshes(context, [frame.image_id for frame in wrong])
+    meshes = load_sky_meshes(context, [frame.image_id for frame in wrong])
     files = {file.image_id: file for file in raw_frames(context, [f.image_id for f in wrong])}
     for frame in wrong:
         if frame.transform is None:
@@ -96,14 +95,6 @@ def _correct(
         image = remeasure_frame(read_frame(context, file), calibrator, meshes[frame.image_id])
         sign = -1 if frame.is_stacked else 1
         add_frame(total, image, alignment_of(frame.transform, frame.shape), sign=sign)
-
-
-def _sky_meshes(context: StepContext, image_ids: list[int]) -> dict[int, SkyModel]:
-    query = select(SkyMesh.image_id, SkyMesh.mesh).where(
-        SkyMesh.run_id == context.run_id, SkyMesh.image_id.in_(image_ids)
-    )
-    with context.database.read() as connection:
-        return {row.image_id: SkyModel.from_bytes(row.mesh) for row in connection.execute(query)}
 
 
 def _products(

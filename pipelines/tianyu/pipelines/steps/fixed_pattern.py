@@ -1,0 +1,135 @@
+"""The pattern that calibration left in a night's frames, measured between their stars."""
+
+import logging
+
+import numpy as np
+from pydantic import Field
+from sqlalchemy import select
+
+from tianyu.pipelines.calibration import Calibration, Calibrators
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.errors import PermanentError
+from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
+from tianyu.pipelines.frames import raw_frames, read_frame
+from tianyu.pipelines.measuring import remeasure_frame
+from tianyu.pipelines.products import Products
+from tianyu.pipelines.reference import load_reference
+from tianyu.pipelines.saving import save_image
+from tianyu.pipelines.science.arrays import FloatArray
+from tianyu.pipelines.science.fixedpattern import (
+    FEWEST_LOOKS,
+    PATTERN_SIGMA,
+    PatternSum,
+    star_footprints,
+)
+from tianyu.pipelines.sky_meshes import load_sky_meshes
+from tianyu.pipelines.step import StepParameters, step
+from tianyu.schema.tables import Reduction, SourcePosition
+
+logger = logging.getLogger(__name__)
+
+MAX_FRAMES = 30
+"""They are read once more: 6 % of a night of 500 frames; the pattern of 30 is known to a fifth of
+the noise of one."""
+
+
+class FixedPatternParameters(StepParameters):
+    """Parameters of the pattern."""
+
+    calibration: Calibration = Calibration()
+    max_frames: int = Field(
+        MAX_FRAMES, ge=0, le=100, description="frames to measure it in; 0: no correction"
+    )
+    threshold_sigma: float = Field(PATTERN_SIGMA, gt=0)
+
+
+@step(
+    "fixed_pattern",
+    parameters=FixedPatternParameters,
+    reads=("light", "frame_verdict", "sky_mesh", "source_position"),
+    writes=("fixed_pattern",),
+)
+def fixed_pattern(parameters: FixedPatternParameters, context: StepContext) -> Products:
+    """Measure what single pixels hold in excess of the sky, in frames spaced over the night."""
+    products = Products()
+    chosen = choose_frames(load_frame_rows(context), parameters.max_frames)
+    if len(chosen) < FEWEST_LOOKS:
+        return products
+    total = _sum_frames(context, parameters, chosen)
+    pattern = total.result(parameters.threshold_sigma)
+    header = {
+        "n_frames": pattern.n_frames,
+        "frames": [frame.image_id for frame in chosen],
+        "sigma_adu": pattern.sigma,
+        "fraction_corrected": pattern.fraction_corrected,
+    }
+    save_image(context, products, "fixed_pattern", [("PATTERN", pattern.correction)], header=header)
+    return products
+
+
+def choose_frames(frames: list[FrameRow], max_frames: int) -> list[FrameRow]:
+    """Choose good frames of one size and the commonest exposure, spaced over the night.
+
+    Parameters
+    ----------
+    frames : list of FrameRow
+        In the order of time.
+    max_frames : int
+
+    Returns
+    -------
+    list of FrameRow
+    """
+    good = [f for f in frames if f.is_good and f.transform is not None and f.fwhm_pix is not None]
+    if not good or not max_frames:
+        return []
+    # Measured exposures of one nominal time differ in their later digits.
+    kinds = [(frame.shape, f"{frame.exposure_s or 0.0:.2g}") for frame in good]
+    commonest = max(set(kinds), key=lambda kind: (kinds.count(kind), kind))
+    alike = [frame for frame, kind in zip(good, kinds, strict=True) if kind == commonest]
+    places = np.unique(np.linspace(0, len(alike) - 1, min(max_frames, len(alike))).round())
+    return [alike[int(place)] for place in places]
+
+
+def _sum_frames(
+    context: StepContext, parameters: FixedPatternParameters, frames: list[FrameRow]
+) -> PatternSum:
+    ids = [frame.image_id for frame in frames]
+    files = {file.image_id: file for file in raw_frames(context, ids)}
+    meshes = load_sky_meshes(context, ids)
+    x, y, peak = _stars(context)
+    calibrators = Calibrators(
+        context, parameters.calibration, load_reference(context).saturation_adu
+    )
+    total = PatternSum(frames[0].shape)
+    for done, frame in enumerate(frames):
+        context.progress(done, len(frames))
+        file, sky = files[frame.image_id], meshes[frame.image_id]
+        try:
+            raw = read_frame(context, file)
+        except PermanentError as error:
+            # The others tell the pattern as well; the pass that measures it names the loss.
+            logger.warning("%s is left out of the fixed pattern: %s", frame.name, error)
+            continue
+        image = remeasure_frame(raw, calibrators.for_exposure(file.exposure_s), sky)
+        if frame.transform is None or frame.fwhm_pix is None:
+            continue
+        on_x, on_y = frame.transform.apply(x, y)
+        stars = star_footprints(
+            on_x, on_y, peak, fwhm_pix=frame.fwhm_pix, sky_rms=sky.rms, shape=frame.shape
+        )
+        total.add(image.pixels, ~stars & (image.mask == 0), sky.rms)
+    return total
+
+
+def _stars(context: StepContext) -> tuple[FloatArray, FloatArray, FloatArray]:
+    query = (
+        select(SourcePosition.x, SourcePosition.y, SourcePosition.peak)
+        .join(Reduction, Reduction.template_image_id == SourcePosition.template_image_id)
+        .where(Reduction.run_id == context.run_id)
+    )
+    with context.database.read() as connection:
+        rows = connection.execute(query).all()
+    columns = np.array([(r.x, r.y, np.nan if r.peak is None else r.peak) for r in rows])
+    x, y, peak = columns.reshape(-1, 3).T
+    return x, y, peak
