@@ -45,6 +45,7 @@ def test_one_night_of_five_frames_in_chunks_of_two():
         "select_frames",
         "stack_frames",
         "detect_sources",
+        "fixed_pattern",
         "extract_flux", "extract_flux", "extract_flux",
         "relative_photometry",
         "diagnostics",
@@ -52,7 +53,8 @@ def test_one_night_of_five_frames_in_chunks_of_two():
     number = {process.id: i for i, process in enumerate(processes)}
     parents = [sorted(number[parent] for parent in process.parents) for process in processes]
     assert parents == [
-        [], [0], [0], [0], [1, 2, 3], [1, 2, 3, 4], [5], [6], [6], [6], [7, 8, 9], [10]
+        [], [0], [0], [0], [1, 2, 3], [1, 2, 3, 4], [5], [6], [7], [7], [7],
+        [8, 9, 10], [11],
     ]  # fmt: skip
     align = of(processes, "calibrate_align")
     assert [p.parameters["frames"] for p in align] == [[1, 2], [3, 4], [5]]

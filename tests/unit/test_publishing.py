@@ -11,6 +11,7 @@ from tianyu.pipelines.step import validate
 from tianyu.publisher import collisions, publishing, surroundings
 from tianyu.publisher.collisions import retry_collisions
 from tianyu.publisher.publishing import PublishOptions, publish
+from tianyu.publisher.recipes import LIGHT_CURVES
 from tianyu.publisher.registering import RegisterRequest, TargetRequest, register
 from tianyu.publisher.survey import InstrumentFacts
 from tianyu.schema.directory import ensure_site
@@ -93,9 +94,11 @@ def parameter(installation, run_id, command, name):
 
 def test_a_run_is_published_whole(installation, observe, publish_here):
     run = publish_here(observe(), chunk_frames=2)
-    assert (run.recipe, run.n_processes, run.is_new) == ("light_curves", 10, True)
+    # Two of the stages become two processes each.
+    n_processes = len(LIGHT_CURVES.stages) + 2
+    assert (run.recipe, run.n_processes, run.is_new) == ("light_curves", n_processes, True)
     processes = processes_of(installation, run.run_id)
-    assert len(processes) == 10
+    assert len(processes) == n_processes
     for process in processes:
         assert process.pending == len(parents_of(installation, process.id))
         assert process.state == ("waiting" if process.pending else "ready")

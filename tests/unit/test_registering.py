@@ -9,6 +9,7 @@ from tianyu.pipelines.errors import InvalidParametersError
 from tianyu.pipelines.step import validate
 from tianyu.publisher.placing import Placement
 from tianyu.publisher.publishing import PublishOptions
+from tianyu.publisher.recipes import LIGHT_CURVES
 from tianyu.publisher.registering import RegisterRequest, TargetRequest, register
 from tianyu.publisher.survey import InstrumentFacts
 from tianyu.schema.errors import ConfigurationError, GraphError, NotFoundError
@@ -85,7 +86,7 @@ def test_a_night_becomes_four_runs_that_hang_together(installation, register_her
     light = registration.observations[-1].run
     assert [note.split(" of ")[0] for note in light.notes] == ["bias", "dark", "flat"]
     processes = read(installation, select(Process.__table__))
-    assert len(processes) == 3 + 8
+    assert len(processes) == 3 + len(LIGHT_CURVES.stages)
     for process in processes:
         validate(process.command, process.parameters)
     with installation.database.read() as connection:
@@ -331,7 +332,12 @@ def test_options_go_to_the_runs_of_their_steps(installation, register_here, few_
     }
     assert parameters["master_flat"]["method"] == "mode"
     assert parameters["detect_sources"]["threshold_sigma"] == 4.0
-    assert [o.run.n_processes for o in registration.observations] == [1, 1, 1, 10]
+    assert [o.run.n_processes for o in registration.observations] == [
+        1,
+        1,
+        1,
+        len(LIGHT_CURVES.stages) + 2,
+    ]
 
 
 @pytest.mark.parametrize(

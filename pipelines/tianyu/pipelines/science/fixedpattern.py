@@ -11,8 +11,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tianyu.pipelines.science.arrays import BoolArray, FloatArray, FloatImage
+from tianyu.pipelines.science.arrays import BoolArray, FloatArray, FloatImage, IntArray
 
 PATTERN_SIGMA = 4.0
 """Departures below this are left alone: subtracting them would add as much noise as it takes."""
@@ -21,7 +22,18 @@ FEWEST_LOOKS = 8
 """A pixel seen free of stars in fewer frames is not corrected: its mean would hold their light."""
 
 STEPS_PER_ADU = 16
-"""Pixels are summed as whole sixteenths of an ADU, so that their order does not matter."""
+"""Pixels are kept as whole sixteenths of an ADU, as in stacks."""
+
+MEMORY_BYTES = 10**9
+"""What the frames of the pattern may occupy; it limits their number for large detectors."""
+
+EFFICIENCY_LOSS = 1.09
+"""Standard error of an interquartile mean over that of the mean, for normal noise."""
+
+STRIP_ROWS = 64
+"""Rows sorted at once."""
+
+_LEFT_OUT = np.iinfo(np.int16).max
 
 WING_SIGMA = 0.25
 """A star's light is left out as far as it exceeds this part of the noise of a sky pixel."""
@@ -57,24 +69,22 @@ class FixedPattern:
         return np.count_nonzero(self.correction) / self.correction.size
 
 
-class PatternSum:
-    """Sums over frames of the pixels that are free of stars, in detector coordinates.
+class PatternFrames:
+    """Frames of a night without their stars, in detector coordinates.
 
-    Frame after frame is added, so that memory does not grow with their number; the highest and
-    the lowest value of each pixel are kept apart and left out of its mean, which removes
-    cosmic rays and satellites.
+    They are kept as 16-bit sixteenths of an ADU, half of what floats need; what departs by more
+    than 2047 ADU is no warm pixel but a broken one.
 
     Parameters
     ----------
+    n_frames : int
+        To be added, at most.
     shape : (int, int)
         ``(ny, nx)`` of the frames.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self._total = np.zeros(shape, np.int32)
-        self._highest = np.full(shape, np.iinfo(np.int32).min, np.int32)
-        self._lowest = np.full(shape, np.iinfo(np.int32).max, np.int32)
-        self._count = np.zeros(shape, np.int32)
+    def __init__(self, n_frames: int, shape: tuple[int, int]) -> None:
+        self._values = np.full((n_frames, *shape), _LEFT_OUT, np.int16)
         self._variance = 0.0
         self._n_frames = 0
 
@@ -90,17 +100,18 @@ class PatternSum:
         sky_rms : float
             Scatter of a sky pixel of this frame, ADU.
         """
-        # ±16 million ADU/16 leaves room for 128 frames of the largest values in 32 bits.
-        whole = np.rint(np.clip(pixels, -1e6, 1e6) * STEPS_PER_ADU).astype(np.int32)
-        self._total += np.where(use, whole, 0)
-        np.maximum(self._highest, whole, out=self._highest, where=use)
-        np.minimum(self._lowest, whole, out=self._lowest, where=use)
-        self._count += use
+        limit = _LEFT_OUT - 1
+        whole = np.rint(np.clip(pixels * STEPS_PER_ADU, -limit, limit))
+        np.copyto(self._values[self._n_frames], whole, where=use, casting="unsafe")
         self._variance += sky_rms**2
         self._n_frames += 1
 
-    def result(self, n_sigma: float = PATTERN_SIGMA) -> FixedPattern:
-        """Return the significant part of the trimmed means.
+    def pattern(self, n_sigma: float = PATTERN_SIGMA) -> FixedPattern:
+        """Return what is significant of the interquartile means of the pixels.
+
+        The mean of the central half knows nothing of cosmic rays, and little of stars that no
+        footprint covered (they are many where the night drifted beyond its template); its
+        standard error is 1.09 times that of the plain mean.
 
         Parameters
         ----------
@@ -112,15 +123,38 @@ class PatternSum:
         FixedPattern
             All zero when fewer than `FEWEST_LOOKS` frames were added.
         """
-        enough = self._count >= FEWEST_LOOKS
-        kept = np.maximum(self._count - 2, 1)
-        inner = self._total.astype(np.int64) - self._highest - self._lowest
-        mean = inner / (kept * STEPS_PER_ADU)
         noise = math.sqrt(self._variance / max(self._n_frames, 1))
-        significant = enough & (np.abs(mean) > n_sigma * noise / np.sqrt(kept))
-        correction = np.where(significant, mean, 0.0).astype(np.float32)
-        sigma = noise / math.sqrt(max(self._n_frames - 2, 1))
+        correction = np.zeros(self._values.shape[1:], np.float32)
+        for row in range(0, correction.shape[0], STRIP_ROWS):
+            strip = slice(row, row + STRIP_ROWS)
+            mean, count = _central_mean(self._values[:, strip])
+            error = EFFICIENCY_LOSS * noise / np.sqrt(np.maximum(count, 1))
+            significant = (count >= FEWEST_LOOKS) & (np.abs(mean) > n_sigma * error)
+            correction[strip] = np.where(significant, mean, 0.0)
+        sigma = EFFICIENCY_LOSS * noise / math.sqrt(max(self._n_frames, 1))
         return FixedPattern(correction, self._n_frames, sigma)
+
+
+def frames_that_fit(shape: tuple[int, int], memory_bytes: int = MEMORY_BYTES) -> int:
+    """Return how many frames of a shape ``(ny, nx)`` may be kept at once.
+
+    Examples
+    --------
+    >>> frames_that_fit((2048, 2048)), frames_that_fit((6388, 9576))
+    (119, 8)
+    """
+    return memory_bytes // (2 * shape[0] * shape[1])
+
+
+def _central_mean(values: NDArray[np.int16]) -> tuple[FloatArray, IntArray]:
+    """Mean of the central half of each pixel's values, ADU, and how many it has in all."""
+    ordered = np.sort(values, axis=0)  # what is left out comes last
+    count = np.count_nonzero(ordered != _LEFT_OUT, axis=0)
+    first, last = count // 4, count - count // 4
+    place = np.arange(len(ordered))[:, None, None]
+    central = (place >= first) & (place < last)
+    total = np.where(central, ordered, 0).sum(axis=0, dtype=np.int64)
+    return total / (np.maximum(last - first, 1) * STEPS_PER_ADU), count
 
 
 def star_footprints(
@@ -163,7 +197,7 @@ def star_footprints(
     >>> star = np.array([5.0])
     >>> covered = star_footprints(star, star, star, fwhm_pix=2.0, sky_rms=1.0, shape=(11, 11))
     >>> bool(covered[5, 5]), bool(covered[0, 0]), int(covered[5].sum())
-    (True, False, 7)
+    (True, False, 5)
     """
     alpha = fwhm_pix / (2 * math.sqrt(2 ** (1 / MOFFAT_BETA) - 1))
     contrast = np.maximum(np.nan_to_num(peak) / (WING_SIGMA * sky_rms), 1.0)

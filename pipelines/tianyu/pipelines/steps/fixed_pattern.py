@@ -19,7 +19,8 @@ from tianyu.pipelines.science.arrays import FloatArray
 from tianyu.pipelines.science.fixedpattern import (
     FEWEST_LOOKS,
     PATTERN_SIGMA,
-    PatternSum,
+    PatternFrames,
+    frames_that_fit,
     star_footprints,
 )
 from tianyu.pipelines.sky_meshes import load_sky_meshes
@@ -55,8 +56,8 @@ def fixed_pattern(parameters: FixedPatternParameters, context: StepContext) -> P
     chosen = choose_frames(load_frame_rows(context), parameters.max_frames)
     if len(chosen) < FEWEST_LOOKS:
         return products
-    total = _sum_frames(context, parameters, chosen)
-    pattern = total.result(parameters.threshold_sigma)
+    sample = _sample_frames(context, parameters, chosen)
+    pattern = sample.pattern(parameters.threshold_sigma)
     header = {
         "n_frames": pattern.n_frames,
         "frames": [frame.image_id for frame in chosen],
@@ -87,13 +88,14 @@ def choose_frames(frames: list[FrameRow], max_frames: int) -> list[FrameRow]:
     kinds = [(frame.shape, f"{frame.exposure_s or 0.0:.2g}") for frame in good]
     commonest = max(set(kinds), key=lambda kind: (kinds.count(kind), kind))
     alike = [frame for frame, kind in zip(good, kinds, strict=True) if kind == commonest]
+    max_frames = min(max_frames, frames_that_fit(alike[0].shape))
     places = np.unique(np.linspace(0, len(alike) - 1, min(max_frames, len(alike))).round())
     return [alike[int(place)] for place in places]
 
 
-def _sum_frames(
+def _sample_frames(
     context: StepContext, parameters: FixedPatternParameters, frames: list[FrameRow]
-) -> PatternSum:
+) -> PatternFrames:
     ids = [frame.image_id for frame in frames]
     files = {file.image_id: file for file in raw_frames(context, ids)}
     meshes = load_sky_meshes(context, ids)
@@ -101,7 +103,7 @@ def _sum_frames(
     calibrators = Calibrators(
         context, parameters.calibration, load_reference(context).saturation_adu
     )
-    total = PatternSum(frames[0].shape)
+    sample = PatternFrames(len(frames), frames[0].shape)
     for done, frame in enumerate(frames):
         context.progress(done, len(frames))
         file, sky = files[frame.image_id], meshes[frame.image_id]
@@ -118,8 +120,8 @@ def _sum_frames(
         stars = star_footprints(
             on_x, on_y, peak, fwhm_pix=frame.fwhm_pix, sky_rms=sky.rms, shape=frame.shape
         )
-        total.add(image.pixels, ~stars & (image.mask == 0), sky.rms)
-    return total
+        sample.add(image.pixels, ~stars & (image.mask == 0), sky.rms)
+    return sample
 
 
 def _stars(context: StepContext) -> tuple[FloatArray, FloatArray, FloatArray]:
