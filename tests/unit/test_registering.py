@@ -101,7 +101,13 @@ def test_a_night_becomes_four_runs_that_hang_together(installation, register_her
         *(
             (master, step)
             for master in ("master_bias", "master_dark", "master_flat")
-            for step in ("choose_reference", "calibrate_align", "stack_frames", "extract_flux")
+            for step in (
+                "choose_reference",
+                "calibrate_align",
+                "stack_frames",
+                "fixed_pattern",
+                "extract_flux",
+            )
         ),
     }
 
