@@ -107,6 +107,7 @@ def test_a_night_becomes_four_runs_that_hang_together(installation, register_her
                 "stack_frames",
                 "fixed_pattern",
                 "extract_flux",
+                "relative_photometry",
             )
         ),
     }

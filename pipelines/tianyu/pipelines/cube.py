@@ -26,6 +26,8 @@ class FluxCube:
     good : ndarray of bool, shape (n_frame,)
     transparency : ndarray, shape (n_frame,)
     jd_utc_mid : ndarray, shape (n_frame,)
+    airmass, exposure_s, fwhm_pix : ndarray, shape (n_frame,)
+        NaN where not known.
     x, y : ndarray, shape (n_source,)
         Reference pixels.
     source_id : ndarray of int, shape (n_source,)
@@ -39,6 +41,9 @@ class FluxCube:
     good: BoolArray
     transparency: FloatArray
     jd_utc_mid: FloatArray
+    airmass: FloatArray
+    exposure_s: FloatArray
+    fwhm_pix: FloatArray
     x: FloatArray
     y: FloatArray
     source_id: IntArray
@@ -103,6 +108,9 @@ def _fold(
         good=np.array([f.is_good for f in kept]),
         transparency=np.array([_number(f.transparency) for f in kept]),
         jd_utc_mid=np.array([_number(f.jd_utc_mid) for f in kept]),
+        airmass=np.array([_number(f.airmass) for f in kept]),
+        exposure_s=np.array([_number(f.exposure_s) for f in kept]),
+        fwhm_pix=np.array([_number(f.fwhm_pix) for f in kept]),
         x=xy[:, 0],
         y=xy[:, 1],
         source_id=source_id,

@@ -27,6 +27,7 @@ class FrameRow:
     sky_rms: float | None
     transparency: float | None
     jd_utc_mid: float | None
+    airmass: float | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -86,4 +87,5 @@ def _row(row: Row[Any]) -> FrameRow:
         sky_rms=row.sky_rms,
         transparency=row.transparency,
         jd_utc_mid=row.jd_utc_mid,
+        airmass=row.airmass,
     )

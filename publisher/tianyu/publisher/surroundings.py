@@ -41,6 +41,7 @@ def surroundings_of(
         },
         "field": _field_centre(connection, observation, frames),
         "gain_e_per_adu": instrument.gain_e_per_adu,
+        "diameter_m": instrument.aperture_m,
         "saturation_adu": instrument.saturation_adu,
         "targets": _targets(connection, observation.id),
     }

@@ -118,6 +118,7 @@ def measure_fluxes(
     annulus_pix: tuple[float, float],
     sky_rms: ArrayLike,
     gain: float | None,
+    noise_gain: float | None = None,
     neighbour_distance_pix: FloatArray | None = None,
     fwhm_pix: float | None = None,
 ) -> ApertureFluxes:
@@ -137,8 +138,10 @@ def measure_fluxes(
     sky_rms : float or FloatArray
         Scatter of a sky pixel, ADU: one for the frame, or one per source.
     gain : float or None
-        Electrons per ADU. With None, fluxes are in ADU and their errors lack the photon noise
-        of the source.
+        Electrons per ADU. With None, fluxes are in ADU.
+    noise_gain : float, optional
+        Measured gain that tells the photon noise of the sources when fluxes stay in ADU.
+        Without any gain the errors lack that noise.
     neighbour_distance_pix : FloatArray, optional
         Distance to the nearest other source, shape (n,). BLENDED is set when it is less than
         the radius plus half the FWHM. Without distances nothing is flagged so.
@@ -183,7 +186,9 @@ def measure_fluxes(
     sources = np.flatnonzero(on_frame(pixels, x, y))
     for start in range(0, len(sources), BLOCK):
         i = sources[start : start + BLOCK]
-        part = _measure_block(pixels, mask, x[i], y[i], geometry, rms[i], distance[i], gain, fwhm)
+        part = _measure_block(
+            pixels, mask, x[i], y[i], geometry, rms[i], distance[i], gain, noise_gain or gain, fwhm
+        )
         for column in fields(ApertureFluxes):
             getattr(result, column.name)[i] = getattr(part, column.name)
     return result
@@ -206,6 +211,7 @@ def _measure_block(
     sky_rms: FloatArray,
     neighbour_distance: FloatArray,
     gain: float | None,
+    noise_gain: float | None,
     fwhm: float,
 ) -> ApertureFluxes:
     """Measure sources that are all on the frame."""
@@ -219,7 +225,7 @@ def _measure_block(
     x_in, y_in = x - np.rint(x), y - np.rint(y)
     sums, areas = circle_sums(stamps, bits, x_in, y_in, radii)
     flux = sums - background[:, np.newaxis] * areas
-    error = _errors(flux, areas, radii, sky_rms, n_annulus, gain)
+    error = _errors(flux, areas, radii, sky_rms, n_annulus, noise_gain)
     conditions = {
         FluxFlag.NEAR_EDGE: ~on_frame(pixels, x, y, geometry.annulus_pix[1])[:, np.newaxis],
         FluxFlag.NO_BACKGROUND: n_annulus[:, np.newaxis] == 0,

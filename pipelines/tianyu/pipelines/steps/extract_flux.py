@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.detector_noise import noise_gain
 from tianyu.pipelines.errors import MissingInputError
 from tianyu.pipelines.fits.pixels import read_pixels
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
@@ -50,6 +51,7 @@ class _Plan:
     radii_pix: tuple[float, ...]
     annulus_pix: tuple[float, float]
     fwhm_pix: float
+    noise_gain: float | None
 
 
 @step(
@@ -107,6 +109,7 @@ def _measure(
         annulus_pix=plan.annulus_pix,
         sky_rms=sky.rms_at(x, y),
         gain=parameters.gain_e_per_adu,
+        noise_gain=plan.noise_gain,
         neighbour_distance_pix=plan.neighbour_pix,
         fwhm_pix=plan.fwhm_pix,
     )
@@ -154,6 +157,7 @@ def _plan(context: StepContext, parameters: ExtractFlux) -> _Plan:
     # With fixed radii only, the smallest is taken for the width of the stars.
     fwhm = scaled[0] if scaled else radii[0].radius_pix
     inner, outer = (factor * fwhm for factor in parameters.annulus_fwhm)
+    gain = noise_gain(context, parameters.gain_e_per_adu, parameters.calibration.flat)
     beyond = max(0.0, radii[-1].radius_pix + 1.0 - inner)
     return _Plan(
         source_id=np.array([s.source_id for s in sources]),
@@ -165,6 +169,7 @@ def _plan(context: StepContext, parameters: ExtractFlux) -> _Plan:
         radii_pix=tuple(r.radius_pix for r in radii),
         annulus_pix=(inner + beyond, outer + beyond),
         fwhm_pix=fwhm,
+        noise_gain=None if gain is None else gain.e_per_adu,
     )
 
 

@@ -1,6 +1,7 @@
 """Master bias: the mean of the bias frames."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import Field
 
@@ -9,8 +10,11 @@ from tianyu.pipelines.frames import raw_frames, read_frame
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.saving import save_image
 from tianyu.pipelines.science.arrays import AnyArray
+from tianyu.pipelines.science.gain import read_noise_of_pair
 from tianyu.pipelines.science.masters import mean_frame
 from tianyu.pipelines.step import StepParameters, step
+
+N_PAIR = 2
 
 
 class MasterBias(StepParameters):
@@ -24,15 +28,20 @@ def make_master_bias(parameters: MasterBias, context: StepContext) -> Products:
     """Average bias frames into a master bias."""
     frames = raw_frames(context, parameters.frames)
 
+    pair: list[AnyArray] = []
+
     def images() -> Iterator[AnyArray]:
         for done, frame in enumerate(frames):
             context.progress(done, len(frames))
-            yield read_frame(context, frame)
+            pixels = read_frame(context, frame)
+            if done < N_PAIR:
+                pair.append(pixels)
+            yield pixels
 
+    bias = mean_frame(images())
+    header: dict[str, Any] = {"n_frames": len(frames), "frames": [f.image_id for f in frames]}
+    if len(pair) == N_PAIR:
+        header["read_noise_adu"] = read_noise_of_pair(*pair)
     products = Products()
-    header = {"n_frames": len(frames), "frames": [f.image_id for f in frames]}
-    save_image(
-        context, products, "master_bias", [("BIAS", mean_frame(images()))], header=header,
-        exposure_s=0.0,
-    )  # fmt: skip
+    save_image(context, products, "master_bias", [("BIAS", bias)], header=header, exposure_s=0.0)
     return products

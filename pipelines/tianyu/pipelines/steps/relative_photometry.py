@@ -1,9 +1,12 @@
 """Relative photometry: every source against its reference stars, every aperture."""
 
+from dataclasses import replace
+
 import numpy as np
 from pydantic import Field
 from sqlalchemy import Connection, insert, select, update
 
+from tianyu.pipelines.calibration import Calibration
 from tianyu.pipelines.comparing import (
     FEWEST_CANDIDATES,
     Comparison,
@@ -13,11 +16,15 @@ from tianyu.pipelines.comparing import (
 )
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.cube import FluxCube, load_cube
+from tianyu.pipelines.detector_noise import in_words, noise_gain
+from tianyu.pipelines.frames import find_product_of
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.science.arrays import AnyArray, BoolArray, IntArray
+from tianyu.pipelines.science.frame_noise import proportional_noise
 from tianyu.pipelines.science.radius import choose_radius
 from tianyu.pipelines.science.scatter import measure_scatter
 from tianyu.pipelines.step import StepParameters, step
+from tianyu.pipelines.surroundings import Place
 from tianyu.schema.bulk import insert_columns, plain
 from tianyu.schema.tables import (
     CrossMatch,
@@ -34,6 +41,12 @@ class RelativePhotometry(StepParameters):
     """Parameters of the comparison."""
 
     method: Method = Field(Method.ENSEMBLE, description="groups (as published) or ensemble")
+    calibration: Calibration = Calibration()
+    place: Place = Place()
+    diameter_m: float | None = Field(
+        None, gt=0, description="of the telescope; None: no scintillation in the errors"
+    )
+    gain_e_per_adu: float | None = Field(None, gt=0)
 
 
 @step(
@@ -45,11 +58,13 @@ class RelativePhotometry(StepParameters):
 def relative_photometry(parameters: RelativePhotometry, context: StepContext) -> Products:
     """Divide every light curve by those of its reference stars."""
     cube = load_cube(context)
+    noise_notes, cube = _with_frame_noise(context, parameters, cube)
     # References are chosen where bright and faint stars are both measured well: near 1 FWHM.
     aperture = len(cube.radius_pix) // 2
     candidates, note = choose_candidates(
         cube, aperture, parameters.method, _known_variables(context, cube.source_id)
     )
+    notes = {"errors": noise_notes}
     products = Products()
     n_candidates = int(np.count_nonzero(candidates.is_candidate))
     if n_candidates < FEWEST_CANDIDATES:
@@ -61,8 +76,34 @@ def relative_photometry(parameters: RelativePhotometry, context: StepContext) ->
         comparison = compare(cube, aperture, candidates, parameters.method)
         _add_relative_fluxes(products, context.run_id, cube, comparison)
         _add_conclusions(products, context.run_id, cube, comparison, parameters.method)
-    products.then(lambda connection: _make_current(connection, context.run_id, note))
+    if note is not None:
+        notes["relative_photometry"] = note
+    products.then(lambda connection: _make_current(connection, context.run_id, notes))
     return products
+
+
+def _with_frame_noise(
+    context: StepContext, parameters: RelativePhotometry, cube: FluxCube
+) -> tuple[str, FluxCube]:
+    """Add what is proportional to the flux to the errors, and say what they hold."""
+    birth = parameters.calibration.flat
+    flat = None if birth is None else find_product_of(context, birth, "master_flat")
+    flat_noise = None if flat is None else flat.header.get("pixel_noise")
+    proportional = proportional_noise(
+        cube.airmass,
+        cube.exposure_s,
+        diameter_m=parameters.diameter_m,
+        altitude_m=parameters.place.altitude_m,
+        flat_noise=flat_noise,
+        fwhm_pix=cube.fwhm_pix,
+    )
+    error = np.hypot(cube.flux_error, np.abs(cube.flux) * proportional)
+    gain = noise_gain(context, parameters.gain_e_per_adu, birth)
+    unit = "adu" if parameters.gain_e_per_adu is None else "electron"
+    words = [in_words(gain, flux_unit=unit)]
+    if parameters.diameter_m is None:
+        words.append("no scintillation, since the telescope's diameter is not known")
+    return "; ".join(words), replace(cube, flux_error=error)
 
 
 def _known_variables(context: StepContext, source_id: IntArray) -> BoolArray | None:
@@ -179,8 +220,8 @@ def _write_conclusions(
     insert_columns(connection, table, columns | {"group_id": group_of})  # type: ignore[arg-type]  # a Table
 
 
-def _make_current(connection: Connection, run_id: int, note: str | None) -> None:
-    """Let the view ``light_curve`` show this run from now on."""
+def _make_current(connection: Connection, run_id: int, notes: dict[str, str]) -> None:
+    """Let the view ``light_curve`` show this run from now on, and say what it rests on."""
     row = connection.execute(
         select(Reduction.observation_id, Reduction.notes).where(Reduction.run_id == run_id)
     ).one()
@@ -189,6 +230,6 @@ def _make_current(connection: Connection, run_id: int, note: str | None) -> None
         .where(Observation.id == row.observation_id)
         .values(current_run_id=run_id)
     )
-    if note is not None:
-        notes = dict(row.notes) | {"relative_photometry": note}
-        connection.execute(update(Reduction).where(Reduction.run_id == run_id).values(notes=notes))
+    connection.execute(
+        update(Reduction).where(Reduction.run_id == run_id).values(notes=dict(row.notes) | notes)
+    )

@@ -1,0 +1,72 @@
+"""The gain that tells the photon noise of a run: as given, else as measured, and said which."""
+
+import numpy as np
+from sqlalchemy import select
+
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.frames import find_product_of
+from tianyu.pipelines.science.gain import MeasuredGain, gain_of_sky
+from tianyu.schema.tables import Frame, FrameVerdict
+
+
+def noise_gain(
+    context: StepContext, given: float | None, flat_birth: int | None
+) -> MeasuredGain | None:
+    """Return the best known gain.
+
+    Parameters
+    ----------
+    context : StepContext
+    given : float or None
+        By the header or the instrument, electrons per ADU: it is believed.
+    flat_birth : int or None
+        Process that made the master flat; its flats come before the sky.
+
+    Returns
+    -------
+    MeasuredGain or None
+        The same for every process of a run. None if nothing tells it.
+    """
+    if given is not None:
+        return MeasuredGain(given, 0.0, "the header or the instrument")
+    flat = None if flat_birth is None else find_product_of(context, flat_birth, "master_flat")
+    if flat is not None and "measured_gain_e_per_adu" in flat.header:
+        header = flat.header
+        return MeasuredGain(
+            float(header["measured_gain_e_per_adu"]),
+            float(header["measured_gain_error"]),
+            "a pair of flats",
+        )
+    level, rms = _sky_of_good_frames(context)
+    return gain_of_sky(level, rms)
+
+
+def in_words(gain: MeasuredGain | None, *, flux_unit: str) -> str:
+    """Say which gain the errors rest on.
+
+    Examples
+    --------
+    >>> in_words(MeasuredGain(1.3412, 0.0021, "a pair of flats"), flux_unit="adu")
+    'gain 1.341 ± 0.002 e/ADU from a pair of flats; fluxes stay in ADU'
+    """
+    if gain is None:
+        return "gain unknown: errors of stars lack their photon noise; give it with --gain"
+    precision = f" ± {gain.error:.3f}" if gain.error else ""
+    unit = "; fluxes stay in ADU" if flux_unit == "adu" else ""
+    return f"gain {gain.e_per_adu:.3f}{precision} e/ADU from {gain.origin}{unit}"
+
+
+def _sky_of_good_frames(context: StepContext) -> tuple[np.ndarray, np.ndarray]:
+    query = (
+        select(Frame.sky_level, Frame.sky_rms)
+        .join(
+            FrameVerdict,
+            (FrameVerdict.run_id == Frame.run_id) & (FrameVerdict.image_id == Frame.image_id),
+        )
+        .where(Frame.run_id == context.run_id, FrameVerdict.is_good)
+        .order_by(Frame.jd_utc_mid, Frame.image_id)
+    )
+    with context.database.read() as connection:
+        rows = connection.execute(query).all()
+    values = np.array([tuple(row) for row in rows], dtype=float).reshape(-1, 2)
+    return values[:, 0], values[:, 1]
