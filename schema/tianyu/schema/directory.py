@@ -24,6 +24,19 @@ def code_version() -> str:
         return "unknown"
 
 
+COMPUTING_PACKAGES = ("numpy", "scipy", "sep", "astropy", "sqlalchemy")
+"""Whose version may change a digit of a light curve, or of what is read back of it."""
+
+
+def software_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on."""
+    found = {"tianyu": code_version(), "python": platform.python_version()}
+    for name in COMPUTING_PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found | {"platform": platform.platform()}
+
+
 def ensure_site(connection: Connection, name: str, root: Path, lease_s: float) -> int:
     """Return the id of a site; make it, or move its root, when needed."""
     place = str(root.resolve())
@@ -71,6 +84,7 @@ def register_worker(connection: Connection, site_id: int, groups: Sequence[str])
             site_id=site_id,
             groups=",".join(groups),
             code_version=code_version(),
+            software=software_versions(),
             started_us=now_us(),
             last_seen_us=now_us(),
         )

@@ -147,6 +147,9 @@ class Worker(Base):
     site_id: Mapped[int] = mapped_column(ForeignKey("site.id"))
     groups: Mapped[str] = mapped_column(Text, comment="comma-separated")
     code_version: Mapped[str] = mapped_column(String(64))
+    software: Mapped[dict[str, Any] | None] = mapped_column(
+        comment="versions of Python and of the packages that compute"
+    )
     started_us: Mapped[Microseconds] = mapped_column(comment="µs UTC")
     last_seen_us: Mapped[Microseconds] = mapped_column(comment="µs UTC")
     stopped_us: Mapped[Microseconds | None] = mapped_column(comment="µs UTC; NULL: running")

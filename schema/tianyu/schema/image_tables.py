@@ -105,6 +105,9 @@ class Frame(Base):
     dbjd_dxi: Mapped[float | None] = mapped_column(comment="days per degree of xi")
     dbjd_deta: Mapped[float | None] = mapped_column(comment="days per degree of eta")
     airmass: Mapped[float | None] = mapped_column(SINGLE)
+    raw_checksum: Mapped[str | None] = mapped_column(
+        String(64), comment="SHA-256 of the raw file as this run read it"
+    )
     problem: Mapped[str | None] = mapped_column(Text, comment="why it could not be used, in words")
 
 

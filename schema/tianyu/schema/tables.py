@@ -22,6 +22,7 @@ from tianyu.schema.image_tables import (
     Stack,
 )
 from tianyu.schema.source_tables import CrossMatch, Source, SourcePhotometry, SourcePosition
+from tianyu.schema.stack_tables import StackEpoch, StackFlux, StackRelativeFlux
 from tianyu.schema.survey_tables import (
     Instrument,
     Observation,
@@ -65,6 +66,9 @@ __all__ = [
     "SourcePhotometry",
     "SourcePosition",
     "Stack",
+    "StackEpoch",
+    "StackFlux",
+    "StackRelativeFlux",
     "Target",
     "Worker",
     "metadata",
