@@ -35,6 +35,7 @@ def make_cube(n_star=60, *, seed=3, dip=0.0):
         source_id=np.arange(100, 100 + n_star),
         image_id=np.arange(N_FRAME),
         radius_pix=np.array([2.0, 3.0]),
+        is_forced=np.zeros(n_star, dtype=bool),
     )
 
 

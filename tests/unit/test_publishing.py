@@ -350,7 +350,7 @@ def test_steps_are_told_where_the_telescope_stands_and_looks(installation, obser
         image_id = connection.scalar(select(Image.id).where(Image.name == "1.fits"))
     place = {"image_id": image_id, "x": 3.0, "y": 4.0, "ra_deg": 31.04, "dec_deg": 46.69}
     targets = parameter(installation, run.run_id, "detect_sources", "targets")
-    assert targets == [{"target_id": 1, **place}]
+    assert targets == [{"target_id": 1, "name": None, "is_forced": False, **place}]
 
 
 def test_without_a_target_the_telescope_looks_where_the_headers_say(

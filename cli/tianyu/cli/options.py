@@ -1,5 +1,6 @@
 """Options that commands share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,5 +31,14 @@ BrokerOption = Annotated[
         "--broker",
         metavar="URL",
         help="embedded: or amqp://USER@HOST/VHOST. Default: the setting broker_url.",
+    ),
+]
+
+PositionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--positions",
+        metavar="TABLE",
+        help="Places to measure as given: columns name, and ra, dec or x, y, frame.",
     ),
 ]

@@ -9,6 +9,7 @@ from rich.console import Console
 from tianyu.cli.answers import print_json
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.errors import WorkFailedError
+from tianyu.cli.options import PositionsOption
 from tianyu.cli.parsing import parse_options, target_request
 from tianyu.cli.reduction import (
     DATABASE_FILE,
@@ -17,6 +18,7 @@ from tianyu.cli.reduction import (
     available_cores,
     reduce_night,
 )
+from tianyu.publisher.positions import read_positions
 from tianyu.publisher.publishing import CHUNK_FRAMES, FAN_OUT, PublishOptions
 from tianyu.publisher.survey import InstrumentFacts
 
@@ -42,6 +44,7 @@ def reduce_command(
             metavar="X,Y@FRAME", help="0-based pixel of the target in the named frame (no WCS)."
         ),
     ] = None,
+    positions: PositionsOption = None,
     site_lat: Annotated[
         float | None, typer.Option(metavar="DEG", help="Latitude of the telescope, north.")
     ] = None,
@@ -103,6 +106,7 @@ def reduce_command(
         ),
         workers=workers or available_cores(),
         database_url=database,
+        positions=() if positions is None else read_positions(positions),
     )
     console = Console(stderr=True, highlight=False)
     result = reduce_night(request, console)
@@ -141,6 +145,8 @@ def show_result(result: ReduceResult, request: ReduceRequest) -> None:
             console.print(
                 f"[yellow]rejected[/]: {rejected_frame['frame']}: {rejected_frame['reason']}"
             )
+        for note in summary["notes"]:
+            console.print(f"[yellow]note[/]: {note}", soft_wrap=True)
         for kind, path in summary["products"].items():
             console.print(f"{kind.replace('_', ' ')}: {Path(result.folder) / path}")
     for failure in result.failures:

@@ -1,6 +1,7 @@
 """Reducing a night on this machine: register, publish, work off, sum up."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from rich.progress import Progress
 from sqlalchemy import func, select
 
 from tianyu.cli.nightrun import work_off
+from tianyu.publisher.positions import Position
 from tianyu.publisher.publishing import PublishOptions
 from tianyu.publisher.registering import RegisterRequest, Registration, TargetRequest, register
 from tianyu.publisher.survey import InstrumentFacts
@@ -24,6 +26,7 @@ from tianyu.schema.tables import (
     Image,
     ImageCopy,
     Process,
+    Reduction,
     SourcePhotometry,
 )
 
@@ -42,6 +45,7 @@ class ReduceRequest:
     options: PublishOptions
     workers: int
     database_url: str | None = None
+    positions: tuple[Position, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,7 @@ def _register(
                 site_id=site_id,
                 root=request.out,
                 target=request.target,
+                positions=request.positions,
                 facts=request.facts,
                 options=request.options,
             ),
@@ -135,6 +140,7 @@ def _summary(database: Database, run_id: int) -> dict[str, Any]:
                 SourcePhotometry.run_id == run_id, SourcePhotometry.n_epochs > 0
             )
         )
+        notes = connection.scalar(select(Reduction.notes).where(Reduction.run_id == run_id)) or {}
         products = connection.execute(
             select(Image.kind, ImageCopy.path)
             .join(ImageCopy, ImageCopy.image_id == Image.id)
@@ -146,8 +152,15 @@ def _summary(database: Database, run_id: int) -> dict[str, Any]:
         "n_good": n_good,
         "n_light_curves": n_curves,
         "rejected": [{"frame": name, "reason": reason} for name, reason in reasons],
+        "notes": _lines(notes),
         "products": {row.kind: row.path for row in products},
     }
+
+
+def _lines(notes: Mapping[str, Any]) -> list[str]:
+    """Return what steps had to say; which masters were used is no news."""
+    said = [note for subject, note in sorted(notes.items()) if subject != "masters"]
+    return [str(line) for note in said for line in ([note] if isinstance(note, str) else note)]
 
 
 _SHOWN_PRODUCTS = ("master_bias", "master_dark", "master_flat", "template", "scatter_figure")

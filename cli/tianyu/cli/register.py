@@ -9,9 +9,10 @@ from sqlalchemy import Connection, select
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import new_table, standard_output
-from tianyu.cli.options import DatabaseOption, JsonOption
+from tianyu.cli.options import DatabaseOption, JsonOption, PositionsOption
 from tianyu.cli.parsing import parse_options, target_request
 from tianyu.publisher.placing import Placement
+from tianyu.publisher.positions import read_positions
 from tianyu.publisher.publishing import CHUNK_FRAMES, FAN_OUT, PublishOptions, publish
 from tianyu.publisher.registering import RegisterRequest, Registration, register
 from tianyu.publisher.survey import InstrumentFacts
@@ -43,6 +44,7 @@ def register_command(
         str | None,
         typer.Option(metavar="X,Y@FRAME", help="0-based pixel of the target in the named frame."),
     ] = None,
+    positions: PositionsOption = None,
     site_lat: Annotated[float | None, typer.Option(metavar="DEG", help="North.")] = None,
     site_lon: Annotated[float | None, typer.Option(metavar="DEG", help="EAST positive.")] = None,
     site_alt: Annotated[float | None, typer.Option(metavar="M", help="Altitude.")] = None,
@@ -76,6 +78,7 @@ def register_command(
             root=root,
             observation=observation,
             target=target_request(target, ra, dec, target_pixel),
+            positions=() if positions is None else read_positions(positions),
             facts=InstrumentFacts(site_lat, site_lon, site_alt),
             placement=placement,
             options=PublishOptions(chunk_frames=chunk, steps=parse_options(option or [])),

@@ -54,14 +54,16 @@ def _print(sources: list[SourceRecord]) -> None:
         table.add_column(name, justify="right")
     for name in ("scatter", "expected", "ratio", "von Neumann"):
         table.add_column(name, justify="right")
-    table.add_column("reference")
+    table.add_column("remark")
     for s in sources:
         table.add_row(str(s.source_id), Text(s.name or ""), *_numbers(s), _mark(s))
     standard_output().print(table)
 
 
 def _mark(source: SourceRecord) -> str:
-    return "yes" if source.is_reference else ""
+    if source.is_forced:
+        return "forced"
+    return "reference" if source.is_reference else ""
 
 
 def _numbers(s: SourceRecord) -> list[str]:

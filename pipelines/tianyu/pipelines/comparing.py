@@ -1,6 +1,6 @@
 """Relative photometry of a whole run: one choice of references, every aperture compared with it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -111,16 +111,29 @@ def compare(cube: FluxCube, aperture: int, candidates: Candidates, method: Metho
 def _candidates(
     cube: FluxCube, aperture: int, rules: CandidateRules, is_variable: BoolArray | None
 ) -> Candidates:
-    return select_candidates(
-        cube.flux[aperture],
-        cube.flags[aperture],
-        cube.good,
-        cube.transparency,
-        cube.x,
-        cube.y,
-        is_variable=is_variable,
-        rules=rules,
-    )
+    found = ~cube.is_forced
+
+    def selected(sources: BoolArray) -> Candidates:
+        return select_candidates(
+            cube.flux[aperture][sources],
+            cube.flags[aperture][sources],
+            cube.good,
+            cube.transparency,
+            cube.x[sources],
+            cube.y[sources],
+            is_variable=None if is_variable is None else is_variable[sources],
+            rules=rules,
+        )
+
+    everyone = selected(np.ones(len(found), dtype=np.bool_))
+    if found.all() or not found.any():
+        return replace(everyone, is_candidate=everyone.is_candidate & found)
+    # A place that a person gave serves nobody, and makes no star less lonely.
+    own = selected(found)
+    is_candidate = np.zeros(len(found), dtype=np.bool_)
+    flux, flags = cube.flux[aperture].copy(), cube.flags[aperture].copy()
+    is_candidate[found], flux[found], flags[found] = own.is_candidate, own.flux, own.flags
+    return Candidates(is_candidate, flux, flags, everyone.mean_flux)
 
 
 def _compare_groups(cube: FluxCube, candidates: Candidates) -> Comparison:

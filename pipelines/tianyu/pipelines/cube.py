@@ -11,7 +11,7 @@ from tianyu.pipelines.errors import MissingInputError
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
 from tianyu.schema.numbers import read_numbers
-from tianyu.schema.tables import Flux, Reduction, SourcePosition
+from tianyu.schema.tables import Flux, Reduction, Source, SourcePosition
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class FluxCube:
     source_id : ndarray of int, shape (n_source,)
     image_id : ndarray of int, shape (n_frame,)
     radius_pix : ndarray, shape (n_aperture,)
+    is_forced : ndarray of bool, shape (n_source,)
+        Placed by a person or where a target was not found: never a reference of others.
     """
 
     flux: FloatArray
@@ -49,6 +51,7 @@ class FluxCube:
     source_id: IntArray
     image_id: IntArray
     radius_pix: FloatArray
+    is_forced: BoolArray
 
 
 def load_cube(context: StepContext) -> FluxCube:
@@ -64,8 +67,9 @@ def load_cube(context: StepContext) -> FluxCube:
     names = ("source_id", "image_id", "aperture", "flux", "flux_error", "flags")
     source_id, *others = (Flux.__table__.c[name] for name in names)
     positions = (
-        select(SourcePosition.source_id, SourcePosition.x, SourcePosition.y)
+        select(SourcePosition.source_id, SourcePosition.x, SourcePosition.y, Source.is_forced)
         .join(Reduction, Reduction.template_image_id == SourcePosition.template_image_id)
+        .join(Source, Source.id == SourcePosition.source_id)
         .where(Reduction.run_id == context.run_id)
     )
     radii = select(Flux.aperture, Flux.radius_pix).where(of_run).distinct()
@@ -73,11 +77,13 @@ def load_cube(context: StepContext) -> FluxCube:
         table = read_numbers(connection, [source_id], others, of_run)
         if not len(table):
             raise MissingInputError(f"run {context.run_id} has no fluxes to compare")
-        xy = {row.source_id: (row.x, row.y) for row in connection.execute(positions)}
+        rows = connection.execute(positions).all()
         # All sources are measured through the same apertures.
         one = Flux.source_id == int(table[0, 0])
         radius_pix = {row.aperture: row.radius_pix for row in connection.execute(radii.where(one))}
-    return _fold(table, frames, xy, radius_pix)
+    xy = {row.source_id: (row.x, row.y) for row in rows}
+    forced = frozenset(row.source_id for row in rows if row.is_forced)
+    return _fold(table, frames, xy, radius_pix, forced)
 
 
 def _fold(
@@ -85,6 +91,7 @@ def _fold(
     frames: list[FrameRow],
     positions: dict[int, tuple[float, float]],
     radius_pix: dict[int, float],
+    forced: frozenset[int] = frozenset(),
 ) -> FluxCube:
     """Turn rows, in any order, into a cube; frames in the order of time."""
     source_id, source = np.unique(table[:, 0].astype(np.int64), return_inverse=True)
@@ -116,6 +123,7 @@ def _fold(
         source_id=source_id,
         image_id=image_id,
         radius_pix=np.array([radius_pix.get(number, np.nan) for number in range(shape[0])]),
+        is_forced=np.isin(source_id, list(forced)),
     )
 
 

@@ -1,7 +1,7 @@
 """Recognising the sources of a sky that earlier templates have found."""
 
 import numpy as np
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.align import align
@@ -9,7 +9,8 @@ from tianyu.pipelines.science.arrays import FloatArray, IntArray
 from tianyu.pipelines.science.matching import UNMATCHED, match_positions
 from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.wcs import LinearWcs, standard_coordinates
-from tianyu.schema.tables import Observation, Reduction, Sky, SourcePosition
+from tianyu.pipelines.targets import POSITION_KIND
+from tianyu.schema.tables import Observation, Reduction, Sky, Source, SourcePosition, Target
 
 MATCH_ARCSEC = 1.5
 MATCH_PIX = 1.0
@@ -85,7 +86,11 @@ def _positions(connection: Connection, template_id: int) -> tuple[list[int], Flo
             SourcePosition.ra_deg,
             SourcePosition.dec_deg,
         )
+        .join(Source, Source.id == SourcePosition.source_id)
+        .outerjoin(Target, Target.id == Source.target_id)
         .where(SourcePosition.template_image_id == template_id)
+        # A place that a person gave is known by its name; what is found there is another source.
+        .where(or_(Target.kind.is_(None), Target.kind != POSITION_KIND))
         .order_by(SourcePosition.source_id)
     )
     rows = connection.execute(query).all()

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError
-from tianyu.pipelines.known_sources import adopt_known_sources
+from tianyu.pipelines.known_sources import MATCH_PIX, adopt_known_sources
 from tianyu.pipelines.science.arrays import FloatArray
 from tianyu.pipelines.science.matching import nearest_neighbours
 from tianyu.pipelines.science.wcs import standard_coordinates
@@ -30,7 +30,12 @@ def write_sources(
     Two detections on one sky at the same time would otherwise both insert its sources.
     """
     sky_id = _lock_sky(connection, context.run_id)
-    ids = adopt_known_sources(connection, sky_id, sources.x, sources.y, sources.flux, sources.wcs)
+    n_found = len(sources.x) - sources.n_placed
+    x, y, flux = (column[:n_found] for column in (sources.x, sources.y, sources.flux))
+    ids = adopt_known_sources(connection, sky_id, x, y, flux, sources.wcs)
+    ids += _placed_before(
+        connection, sky_id, [sources.target_of[i] for i in range(n_found, len(sources.x))]
+    )
     new = [i for i, source_id in enumerate(ids) if source_id is None]
     first_forced = len(ids) - sources.n_forced
     for i in new:
@@ -64,6 +69,20 @@ def write_sources(
     )
 
 
+def _placed_before(
+    connection: Connection, sky_id: int, target_ids: Sequence[int]
+) -> list[int | None]:
+    """Return the sources that positions had on earlier nights: their names make them the same."""
+    query = (
+        select(Source.target_id, Source.id)
+        .where(Source.sky_id == sky_id, Source.is_forced.is_(True))
+        .where(Source.target_id.in_(target_ids))
+        .order_by(Source.id.desc())
+    )
+    known = {row.target_id: int(row.id) for row in connection.execute(query)} if target_ids else {}
+    return [known.get(target_id) for target_id in target_ids]
+
+
 def _lock_sky(connection: Connection, run_id: int) -> int:
     query = (
         select(Sky.id)
@@ -92,8 +111,6 @@ def _position_columns(
     xi, eta = np.full(n, np.nan), np.full(n, np.nan)
     if centre.ra_deg is not None and centre.dec_deg is not None:
         xi, eta = standard_coordinates(ra, dec, centre.ra_deg, centre.dec_deg)
-    xy = np.column_stack([sources.x, sources.y])
-    neighbour = nearest_neighbours(xy, 1)[:, 0] if n > 1 else np.full(n, np.nan)
     return {
         "x": sources.x,
         "y": sources.y,
@@ -106,5 +123,23 @@ def _position_columns(
         "fwhm_pix": sources.fwhm_pix,
         "elongation": sources.elongation,
         "snr": sources.snr,
-        "neighbour_pix": neighbour,
+        "neighbour_pix": _neighbour_pix(sources),
     }
+
+
+def _neighbour_pix(sources: TemplateSources) -> FloatArray:
+    """Return the distance of each source to the nearest other one that was *detected*.
+
+    A place that a person gave takes no light from a star beside it. Given on a star, it is that
+    star, whose neighbour is the next one.
+    """
+    n = len(sources.x) - sources.n_forced
+    xy = np.column_stack([sources.x, sources.y])
+    neighbour = np.full(len(xy), np.nan)
+    if n > 1:
+        neighbour[:n] = nearest_neighbours(xy[:n], 1)[:, 0]
+    for i in range(n, len(xy) if n else 0):
+        distance = np.hypot(*(xy[:n] - xy[i]).T)
+        others = distance[distance > MATCH_PIX]
+        neighbour[i] = others.min(initial=np.inf)
+    return neighbour

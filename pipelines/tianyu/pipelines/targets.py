@@ -17,10 +17,16 @@ TARGET_REACH_FWHM = 2.0
 """A target's registered position is good to about a star's width; farther is another star."""
 
 
+POSITION_KIND = "position"
+"""Kind of a target that is a place to be measured as it is given, whatever stands there."""
+
+
 class TargetPosition(StepParameters):
     """Where a registered target is expected."""
 
     target_id: int
+    name: str | None = Field(None, description="for the line that says it cannot be measured")
+    is_forced: bool = Field(False, description="measured exactly here, whatever was detected")
     image_id: int | None = Field(None, description="frame in which x and y are counted")
     x: float | None = Field(None, description="0-based pixel")
     y: float | None = Field(None, description="0-based pixel")
@@ -40,6 +46,9 @@ class TemplateSources:
         Registered target by index.
     n_forced : int
         How many of the last ones were placed, not detected.
+    n_placed : int
+        How many of these, at the very end, are places that a person wants measured as they are;
+        the others are targets that were not found.
     wcs : LinearWcs or None
         Of the template, in reference pixels.
     """
@@ -54,6 +63,7 @@ class TemplateSources:
     target_of: dict[int, int]
     n_forced: int
     wcs: LinearWcs | None
+    n_placed: int = 0
 
 
 def with_targets(
@@ -133,7 +143,7 @@ def _place(
     wcs: LinearWcs | None,
 ) -> tuple[float, float] | None:
     """Return where a target stands in reference pixels; None when nothing tells."""
-    by_sky = _place_on_sky(target, wcs)
+    by_sky = place_on_sky(target, wcs)
     if target.x is None or target.y is None:
         return by_sky
     if target.image_id is None:
@@ -150,7 +160,8 @@ def _place(
     return float(x[0]), float(y[0])
 
 
-def _place_on_sky(target: TargetPosition, wcs: LinearWcs | None) -> tuple[float, float] | None:
+def place_on_sky(target: TargetPosition, wcs: LinearWcs | None) -> tuple[float, float] | None:
+    """Return where the coordinates of a target lead; None without them, or without a WCS."""
     if wcs is None or target.ra_deg is None or target.dec_deg is None:
         return None
     x, y = wcs.to_pixel(np.array([target.ra_deg]), np.array([target.dec_deg]))

@@ -23,6 +23,7 @@ from tianyu.publisher.observations import (
     register_frames,
 )
 from tianyu.publisher.placing import Placement, own_folders
+from tianyu.publisher.positions import Position, note_positions
 from tianyu.publisher.publishing import PublishedRun, PublishOptions, publish
 from tianyu.publisher.scanning import Rejected, ScannedFrame, scan
 from tianyu.publisher.step_options import check_step_options, options_for
@@ -73,6 +74,7 @@ class RegisterRequest:
     root: Path
     observation: str | None = None
     target: TargetRequest | None = None
+    positions: Sequence[Position] = ()
     facts: InstrumentFacts = field(default_factory=InstrumentFacts)
     placement: Placement = Placement.LINK
     options: PublishOptions = field(default_factory=PublishOptions)
@@ -142,9 +144,11 @@ def register(
     observations = [_register_group(database, request, group, progress) for group in groups]
     if request.target is not None:
         _note_target(database, request.target, observations)
+    left_out = _note_positions(database, request.positions, observations)
     if request.publish:
         observations = [_publish(database, request, observation) for observation in observations]
-    return Registration(tuple(observations), found.rejected, _notes(found.frames))
+    notes = (*_notes(found.frames), *left_out)
+    return Registration(tuple(observations), found.rejected, notes)
 
 
 def _check_name(request: RegisterRequest, groups: Sequence[FrameGroup]) -> None:
@@ -222,6 +226,17 @@ def _note_target(
     """Note where the target stands in every observation of light frames, in one transaction."""
     lights = [o.observation_id for o in observations if o.kind == FrameKind.LIGHT.value]
     retry_collisions(database, lambda c: _note_target_in(c, target, lights))
+
+
+def _note_positions(
+    database: Database,
+    positions: Sequence[Position],
+    observations: Sequence[RegisteredObservation],
+) -> tuple[str, ...]:
+    lights = [o.observation_id for o in observations if o.kind == FrameKind.LIGHT.value]
+    if not positions:
+        return ()
+    return retry_collisions(database, lambda c: note_positions(c, lights, positions))
 
 
 def _note_target_in(

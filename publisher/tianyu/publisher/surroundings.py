@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from tianyu.pipelines.targets import POSITION_KIND
 from tianyu.publisher.masters import MatchedMasters
 from tianyu.schema.pid import to_text
 from tianyu.schema.tables import Instrument, ObservationTarget, Sky, Target
@@ -76,7 +77,7 @@ def _field_centre(
 
 def _targets(connection: Connection, observation_id: int) -> list[dict[str, Any]]:
     query = (
-        select(ObservationTarget.__table__, Target.ra_deg, Target.dec_deg)
+        select(ObservationTarget.__table__, Target.ra_deg, Target.dec_deg, Target.name, Target.kind)
         .join(Target, Target.id == ObservationTarget.target_id)
         .where(ObservationTarget.observation_id == observation_id)
         .order_by(ObservationTarget.target_id)
@@ -89,6 +90,7 @@ def _targets(connection: Connection, observation_id: int) -> list[dict[str, Any]
             "y": row.y,
             "ra_deg": row.ra_deg,
             "dec_deg": row.dec_deg,
+            **({"name": row.name, "is_forced": True} if row.kind == POSITION_KIND else {}),
         }
         for row in connection.execute(query)
     ]

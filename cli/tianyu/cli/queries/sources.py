@@ -50,6 +50,7 @@ _SOURCES = (
         SourcePhotometry.von_neumann,
         SourcePhotometry.n_epochs,
         SourcePhotometry.is_reference,
+        Source.is_forced,
         Aperture.radius_pix,
     )
     .join(Reduction, Reduction.run_id == SourcePhotometry.run_id)
@@ -85,6 +86,7 @@ class SourceRecord:
     von_neumann: float | None
     n_epochs: int
     is_reference: bool
+    is_forced: bool
     radius_pix: float | None
 
     @property
@@ -116,6 +118,7 @@ def read_sources(
             von_neumann=row.von_neumann,
             n_epochs=row.n_epochs,
             is_reference=bool(row.is_reference),
+            is_forced=bool(row.is_forced),
             radius_pix=row.radius_pix,
         )
         for row in connection.execute(query, {"run": run})

@@ -18,7 +18,11 @@ FlagArray = NDArray[np.uint16]
 """Bits of :class:`~tianyu.pipelines.science.flags.FluxFlag`."""
 
 HARMLESS_FLAGS = (
-    FluxFlag.FRAME_REJECTED | FluxFlag.FILLED | FluxFlag.FEW_REFERENCES | FluxFlag.BLENDED
+    FluxFlag.FRAME_REJECTED
+    | FluxFlag.FILLED
+    | FluxFlag.FEW_REFERENCES
+    | FluxFlag.BLENDED
+    | FluxFlag.FORCED
 )
 """Say nothing against one epoch. A blend is a property of the star, judged once for all."""
 

@@ -33,6 +33,8 @@ class FluxFlag(IntFlag):
     """A reference star's missing epoch was filled with its mean times the transparency."""
     FEW_REFERENCES = 1 << 9
     """Fewer reference stars than wanted; neighbouring bins lent theirs."""
+    FORCED = 1 << 10
+    """The position was given, not detected: by a person, or that of a target not found."""
 
 
 def describe(flags: int) -> list[str]:

@@ -9,6 +9,7 @@ from pydantic import Field
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import PermanentError, UnusableDataError
+from tianyu.pipelines.fits.fingerprint import checksum
 from tianyu.pipelines.frames import FrameFile, raw_frames, read_frame
 from tianyu.pipelines.measuring import MeasuredFrame, measure_frame, stars_of
 from tianyu.pipelines.products import Products
@@ -45,6 +46,7 @@ class _Measured:
     stars: StarList | None = None
     alignment: Alignment | None = None
     is_stacked: bool = False
+    raw_checksum: str | None = None
     problem: str | None = None
 
 
@@ -88,6 +90,8 @@ def _measure(
     result = _Measured(file)
     try:
         raw = read_frame(context, file)
+        # Of the bytes just read, which the system still holds: what a point is traced back to.
+        result.raw_checksum = checksum(file.path)
         if raw.shape != reference.frame.shape:
             raise UnusableDataError(
                 f"{file.name} is {raw.shape[1]}×{raw.shape[0]} pixels, the reference frame "
@@ -187,6 +191,7 @@ def _frame_row(
         "dbjd_dxi": times.dbjd_dxi_day_per_deg[i],
         "dbjd_deta": times.dbjd_deta_day_per_deg[i],
         "airmass": times.airmass[i],
+        "raw_checksum": result.raw_checksum,
         "problem": result.problem,
     }
 

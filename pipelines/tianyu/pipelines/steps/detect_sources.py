@@ -8,9 +8,11 @@ from sqlalchemy import select
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import UnusableDataError
+from tianyu.pipelines.forced_positions import place_positions, with_positions
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
 from tianyu.pipelines.frames import product_of, read_frame
 from tianyu.pipelines.products import Products
+from tianyu.pipelines.reduction_notes import add_note
 from tianyu.pipelines.science.detection import detect_sources
 from tianyu.pipelines.science.wcs import LinearWcs
 from tianyu.pipelines.source_writing import write_sources
@@ -58,14 +60,17 @@ def detect(parameters: DetectSources, context: StepContext) -> Products:
     )
     frames = load_frame_rows(context)
     fwhm_pix = _median_fwhm(frames)
+    wcs = _template_wcs(context, frames)
     sources = with_targets(
         found,
-        parameters.targets,
+        [target for target in parameters.targets if not target.is_forced],
         origin=(x0, y0),
         transforms={frame.image_id: frame.transform for frame in frames},
-        wcs=_template_wcs(context, frames),
+        wcs=wcs,
         fwhm_pix=fwhm_pix,
     )
+    placed = place_positions([t for t in parameters.targets if t.is_forced], frames, wcs)
+    sources = with_positions(sources, placed)
     if not len(sources.x):
         raise UnusableDataError(
             f"no source above {parameters.threshold_sigma} sigma on the template "
@@ -78,6 +83,9 @@ def detect(parameters: DetectSources, context: StepContext) -> Products:
             connection, context, parameters.field, parameters.targets, template, sources
         )
     )
+    if placed.refused:
+        lines = list(placed.refused)
+        products.then(lambda c: add_note(c, context.run_id, "positions", lines))
     return products
 
 

@@ -1,6 +1,6 @@
 """Pass 2: aperture fluxes of every source in a chunk of frames."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,11 +19,18 @@ from tianyu.pipelines.measuring import remeasure_frame
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.apertures import ApertureFluxes, measure_fluxes
-from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, IntArray
+from tianyu.pipelines.science.arrays import (
+    AnyArray,
+    BoolArray,
+    FloatArray,
+    FloatImage,
+    IntArray,
+)
+from tianyu.pipelines.science.flags import FluxFlag
 from tianyu.pipelines.science.sky import SkyModel
 from tianyu.pipelines.sky_meshes import load_sky_meshes
 from tianyu.pipelines.step import ProcessId, StepParameters, step
-from tianyu.schema.tables import Aperture, Flux, Reduction, SourcePosition
+from tianyu.schema.tables import Aperture, Flux, Reduction, Source, SourcePosition
 
 ANNULUS_FWHM = (4.0, 7.0)
 """Local background well outside the light of the star itself: at 4 FWHM a Moffat profile of
@@ -41,13 +48,14 @@ class ExtractFlux(StepParameters):
 
 
 @dataclass(frozen=True)
-class _Plan:
+class MeasuringPlan:
     """Where and how to measure, the same for every frame of a run."""
 
     source_id: IntArray
     x: FloatArray
     y: FloatArray
     neighbour_pix: FloatArray
+    is_forced: BoolArray
     radii_pix: tuple[float, ...]
     annulus_pix: tuple[float, float]
     fwhm_pix: float
@@ -88,7 +96,7 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
 def _measure(
     context: StepContext,
     parameters: ExtractFlux,
-    plan: _Plan,
+    plan: MeasuringPlan,
     frame: FrameRow,
     file: FrameFile,
     sky: SkyModel,
@@ -100,7 +108,7 @@ def _measure(
     calibrator = calibrators.for_exposure(file.exposure_s)
     image = remeasure_frame(read_frame(context, file), calibrator, sky, pattern)
     x, y = frame.transform.apply(plan.x, plan.y)
-    return measure_fluxes(
+    fluxes = measure_fluxes(
         image.pixels,
         image.mask,
         x,
@@ -113,6 +121,13 @@ def _measure(
         neighbour_distance_pix=plan.neighbour_pix,
         fwhm_pix=plan.fwhm_pix,
     )
+    return with_forced_flag(fluxes, plan.is_forced)
+
+
+def with_forced_flag(fluxes: ApertureFluxes, is_forced: BoolArray) -> ApertureFluxes:
+    """Flag the fluxes of sources, shape (n,), that stand where nothing was detected."""
+    flag = np.where(is_forced, FluxFlag.FORCED, 0).astype(np.uint16)
+    return replace(fluxes, flags=fluxes.flags | flag[:, np.newaxis])
 
 
 def _pattern(context: StepContext, birth: int | None) -> FloatImage | None:
@@ -128,14 +143,16 @@ def read_pattern(path: Path) -> FloatImage:
     return np.asarray(read_pixels(path), dtype=np.float32)
 
 
-def _plan(context: StepContext, parameters: ExtractFlux) -> _Plan:
+def _plan(context: StepContext, parameters: ExtractFlux) -> MeasuringPlan:
     positions = (
         select(
             SourcePosition.source_id,
             SourcePosition.x,
             SourcePosition.y,
             SourcePosition.neighbour_pix,
+            Source.is_forced,
         )
+        .join(Source, Source.id == SourcePosition.source_id)
         .join(Reduction, Reduction.template_image_id == SourcePosition.template_image_id)
         .where(Reduction.run_id == context.run_id)
         .order_by(SourcePosition.source_id)
@@ -159,13 +176,14 @@ def _plan(context: StepContext, parameters: ExtractFlux) -> _Plan:
     inner, outer = (factor * fwhm for factor in parameters.annulus_fwhm)
     gain = noise_gain(context, parameters.gain_e_per_adu, parameters.calibration.flat)
     beyond = max(0.0, radii[-1].radius_pix + 1.0 - inner)
-    return _Plan(
+    return MeasuringPlan(
         source_id=np.array([s.source_id for s in sources]),
         x=np.array([s.x for s in sources]),
         y=np.array([s.y for s in sources]),
         neighbour_pix=np.array(
             [np.inf if s.neighbour_pix is None else s.neighbour_pix for s in sources]
         ),
+        is_forced=np.array([bool(s.is_forced) for s in sources]),
         radii_pix=tuple(r.radius_pix for r in radii),
         annulus_pix=(inner + beyond, outer + beyond),
         fwhm_pix=fwhm,
@@ -174,7 +192,7 @@ def _plan(context: StepContext, parameters: ExtractFlux) -> _Plan:
 
 
 def _columns(
-    run_id: int, plan: _Plan, measured: list[tuple[int, ApertureFluxes]]
+    run_id: int, plan: MeasuringPlan, measured: list[tuple[int, ApertureFluxes]]
 ) -> dict[str, AnyArray]:
     """Return the rows as columns in the order of the table's key: source, image, aperture."""
     n_source, n_radius = len(plan.source_id), len(plan.radii_pix)

@@ -19,6 +19,7 @@ from tianyu.pipelines.cube import FluxCube, load_cube
 from tianyu.pipelines.detector_noise import in_words, noise_gain
 from tianyu.pipelines.frames import find_product_of
 from tianyu.pipelines.products import Products
+from tianyu.pipelines.reduction_notes import add_note
 from tianyu.pipelines.science.arrays import AnyArray, BoolArray, IntArray
 from tianyu.pipelines.science.frame_noise import proportional_noise
 from tianyu.pipelines.science.radius import choose_radius
@@ -175,13 +176,21 @@ def _add_conclusions(
 def _default_apertures(cube: FluxCube, comparison: Comparison) -> IntArray:
     """Choose a radius per source from stars like it; references are stars without events."""
     curves = np.stack([curve.flux for curve in comparison.curves])
-    return choose_radius(
-        cube.jd_utc_mid,
-        curves,
-        comparison.candidates.mean_flux,
-        cube.good,
-        may_vote=comparison.candidates.is_candidate,
-    )
+
+    def chosen(sources: BoolArray) -> IntArray:
+        return choose_radius(
+            cube.jd_utc_mid,
+            curves[:, sources],
+            comparison.candidates.mean_flux[sources],
+            cube.good,
+            may_vote=comparison.candidates.is_candidate[sources],
+        )
+
+    default = chosen(np.ones(len(cube.source_id), dtype=np.bool_))
+    if cube.is_forced.any():
+        # Choices are smoothed over ranks of brightness: a given place must not move a star's.
+        default[~cube.is_forced] = chosen(~cube.is_forced)
+    return default
 
 
 def _write_conclusions(
@@ -222,14 +231,11 @@ def _write_conclusions(
 
 def _make_current(connection: Connection, run_id: int, notes: dict[str, str]) -> None:
     """Let the view ``light_curve`` show this run from now on, and say what it rests on."""
-    row = connection.execute(
-        select(Reduction.observation_id, Reduction.notes).where(Reduction.run_id == run_id)
-    ).one()
-    connection.execute(
-        update(Observation)
-        .where(Observation.id == row.observation_id)
-        .values(current_run_id=run_id)
+    observation_id = connection.scalar(
+        select(Reduction.observation_id).where(Reduction.run_id == run_id)
     )
     connection.execute(
-        update(Reduction).where(Reduction.run_id == run_id).values(notes=dict(row.notes) | notes)
+        update(Observation).where(Observation.id == observation_id).values(current_run_id=run_id)
     )
+    for subject, note in notes.items():
+        add_note(connection, run_id, subject, note)
