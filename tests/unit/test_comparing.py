@@ -1,5 +1,7 @@
 """Relative photometry of a whole run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -41,7 +43,7 @@ def make_cube(n_star=60, *, seed=3, dip=0.0):
 
 def curves_of(cube, method, aperture=1):
     candidates, note = choose_candidates(cube, aperture, method)
-    return compare(cube, aperture, candidates, method), note
+    return compare(cube, candidates, method), note
 
 
 @pytest.mark.parametrize("method", list(Method))
@@ -64,19 +66,45 @@ def test_a_dip_of_two_percent_is_recovered_to_a_tenth(method):
     assert outside - inside == pytest.approx(0.02, abs=0.002)
 
 
-@pytest.mark.parametrize("method", list(Method))
-def test_every_source_belongs_to_a_group_with_references(method):
-    comparison, _ = curves_of(make_cube(), method)
-    n_star = 60
-    members = np.sort(np.concatenate([group.members for group in comparison.groups]))
-    assert members.tolist() == list(range(n_star))
-    for number, group in enumerate(comparison.groups):
-        assert (comparison.group_of[group.members] == number).all()
+def check_references(comparison):
+    for group in comparison.groups:
         assert len(group.references) == len(group.weights) == len(group.is_borrowed)
         assert len(group.references) >= 2
         assert comparison.candidates.is_candidate[group.references].all()
         own = np.isin(group.references, group.members)
         assert (own == ~group.is_borrowed).all()
+
+
+def test_every_source_belongs_to_a_group_with_references():
+    comparison, _ = curves_of(make_cube(), Method.GROUPS)
+    members = np.sort(np.concatenate([group.members for group in comparison.groups]))
+    assert members.tolist() == list(range(60))
+    for number, group in enumerate(comparison.groups):
+        assert (comparison.group_of[group.members] == number).all()
+    check_references(comparison)
+
+
+def test_each_radius_has_an_ensemble_of_its_own():
+    comparison, _ = curves_of(make_cube(), Method.ENSEMBLE)
+    assert comparison.group_of is None
+    assert len(comparison.groups) == len(comparison.curves)
+    for group, curve in zip(comparison.groups, comparison.curves, strict=True):
+        assert group.members.tolist() == list(range(60))
+        assert group.references.tolist() == np.flatnonzero(curve.is_reference).tolist()
+    check_references(comparison)
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_what_is_compared_may_be_other_than_what_chose(method):
+    """Ten times as much light in every star: the comparison is the same."""
+    cube = make_cube()
+    candidates, _ = choose_candidates(cube, 1, method)
+    brighter = replace(cube, flux=10 * cube.flux, flux_error=10 * cube.flux_error)
+    own = compare(cube, candidates, method)
+    other = compare(cube, candidates, method, onto=brighter)
+    for mine, theirs in zip(own.curves, other.curves, strict=True):
+        np.testing.assert_allclose(theirs.flux, mine.flux, rtol=1e-9)
+        np.testing.assert_allclose(theirs.error, mine.error, rtol=1e-9)
 
 
 def test_groups_of_a_place_are_numbered_from_faint_to_bright():
@@ -99,14 +127,14 @@ def test_a_known_variable_serves_nobody():
     is_variable[5] = True
     candidates, _ = choose_candidates(cube, 1, Method.ENSEMBLE, is_variable)
     assert not candidates.is_candidate[5]
-    comparison = compare(cube, 1, candidates, Method.ENSEMBLE)
+    comparison = compare(cube, candidates, Method.ENSEMBLE)
     assert 5 not in comparison.groups[0].references
     assert np.isfinite(comparison.curves[1].flux[5]).all()
 
 
 def test_the_note_of_the_ensemble_names_its_surface():
     comparison, _ = curves_of(make_cube(), Method.ENSEMBLE)
-    assert comparison.groups[0].note.startswith("zero-point surface of order")
+    assert comparison.groups[0].note.startswith("radius 2.00 px: zero-point surface of order")
 
 
 def test_in_a_poor_field_blended_stars_are_admitted_and_it_is_said():

@@ -28,6 +28,11 @@ COMMANDS = (
         "Show, plot or export the light curve of one source.",
     ),
     CommandEntry(
+        "explain",
+        "tianyu.cli.explain:explain_command",
+        "Trace one point of a light curve back to its raw file.",
+    ),
+    CommandEntry(
         "sources",
         "tianyu.cli.sources:sources_command",
         "List the sources of a run and their scatter.",

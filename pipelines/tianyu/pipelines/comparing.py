@@ -14,9 +14,9 @@ from tianyu.pipelines.science.candidates import (
     Candidates,
     select_candidates,
 )
-from tianyu.pipelines.science.ensemble import weighted_ensemble
+from tianyu.pipelines.science.ensemble import apply_ensemble
 from tianyu.pipelines.science.groups import ReferenceStars, choose_references
-from tianyu.pipelines.science.members import choose_ensemble
+from tianyu.pipelines.science.members import Ensemble, choose_ensemble
 from tianyu.pipelines.science.relative import RelativeFlux, compare_with_groups
 
 FEWEST_CANDIDATES = 3
@@ -61,12 +61,13 @@ class Comparison:
     groups : list of GroupRecord
         Indices in them count the sources of the cube.
     group_of : ndarray of int, shape (n_source,)
+        The same in every aperture; None where each aperture is a group of its own.
     """
 
     curves: list[RelativeFlux]
     candidates: Candidates
     groups: list[GroupRecord]
-    group_of: IntArray
+    group_of: IntArray | None
 
 
 def choose_candidates(
@@ -91,21 +92,26 @@ def choose_candidates(
     )
 
 
-def compare(cube: FluxCube, aperture: int, candidates: Candidates, method: Method) -> Comparison:
+def compare(
+    cube: FluxCube, candidates: Candidates, method: Method, *, onto: FluxCube | None = None
+) -> Comparison:
     """Compare every source in every aperture with its references.
 
     Parameters
     ----------
     cube : FluxCube
-    aperture : int
-        In which the references are chosen.
+        From which the references are chosen.
     candidates : Candidates
         At least :data:`FEWEST_CANDIDATES`.
     method : Method
+    onto : FluxCube, optional
+        What is compared with them, such as stacks of the same sources in the same apertures;
+        `cube` by default.
     """
+    measured = cube if onto is None else onto
     if method is Method.GROUPS:
-        return _compare_groups(cube, candidates)
-    return _compare_ensemble(cube, aperture, candidates)
+        return _compare_groups(cube, candidates, measured)
+    return _compare_ensemble(cube, candidates, measured)
 
 
 def _candidates(
@@ -136,16 +142,16 @@ def _candidates(
     return Candidates(is_candidate, flux, flags, everyone.mean_flux)
 
 
-def _compare_groups(cube: FluxCube, candidates: Candidates) -> Comparison:
+def _compare_groups(cube: FluxCube, candidates: Candidates, onto: FluxCube) -> Comparison:
     groups = group_sources(cube.x, cube.y, candidates.mean_flux, candidates.is_candidate)
     references = choose_references(
         candidates.flux, cube.good, candidates.is_candidate, groups, source_id=cube.source_id
     )
     curves = [
         compare_with_groups(
-            flux, error, flags, cube.good, references, transparency=cube.transparency
+            flux, error, flags, onto.good, references, transparency=onto.transparency
         )
-        for flux, error, flags in zip(cube.flux, cube.flux_error, cube.flags, strict=True)
+        for flux, error, flags in zip(onto.flux, onto.flux_error, onto.flags, strict=True)
     ]
     records = [_group_record(groups, references, number) for number in range(groups.n_group)]
     return Comparison(curves, candidates, records, groups.index)
@@ -168,10 +174,9 @@ def _group_record(groups: Groups, references: ReferenceStars, number: int) -> Gr
     )
 
 
-def _compare_ensemble(cube: FluxCube, aperture: int, candidates: Candidates) -> Comparison:
-    arrays = zip(cube.flux, cube.flux_error, cube.flags, strict=True)
-    curves = [
-        weighted_ensemble(
+def _compare_ensemble(cube: FluxCube, candidates: Candidates, onto: FluxCube) -> Comparison:
+    ensembles = [
+        choose_ensemble(
             flux,
             error,
             flags,
@@ -181,27 +186,36 @@ def _compare_ensemble(cube: FluxCube, aperture: int, candidates: Candidates) -> 
             candidates.is_candidate,
             transparency=cube.transparency,
         )
-        for flux, error, flags in arrays
+        for flux, error, flags in zip(cube.flux, cube.flux_error, cube.flags, strict=True)
     ]
-    ensemble = choose_ensemble(
-        cube.flux[aperture],
-        cube.flux_error[aperture],
-        cube.flags[aperture],
-        cube.good,
-        cube.x,
-        cube.y,
-        candidates.is_candidate,
-        transparency=cube.transparency,
-    )
+    curves = [
+        apply_ensemble(
+            ensemble,
+            flux,
+            error,
+            flags,
+            onto.good,
+            onto.x,
+            onto.y,
+            transparency=onto.transparency,
+        )
+        for ensemble, flux, error, flags in zip(
+            ensembles, onto.flux, onto.flux_error, onto.flags, strict=True
+        )
+    ]
+    records = [_ensemble_record(e, r) for e, r in zip(ensembles, cube.radius_pix, strict=True)]
+    return Comparison(curves, candidates, records, None)
+
+
+def _ensemble_record(ensemble: Ensemble, radius_pix: float) -> GroupRecord:
     serving = np.flatnonzero(ensemble.weight > 0)
-    record = GroupRecord(
+    return GroupRecord(
         position_bin=0,
         flux_bin=0,
-        members=np.arange(len(cube.source_id)),
+        members=np.arange(len(ensemble.weight)),
         references=serving,
         weights=ensemble.weight[serving],
         is_borrowed=np.zeros(len(serving), dtype=bool),
         snr=float("nan"),
-        note=f"zero-point surface of order {ensemble.order}",
+        note=f"radius {radius_pix:.2f} px: zero-point surface of order {ensemble.order}",
     )
-    return Comparison(curves, candidates, [record], np.zeros(len(cube.source_id), dtype=np.int64))

@@ -16,6 +16,7 @@ from tianyu.pipelines.science.arrays import BoolArray, FloatArray
 from tianyu.pipelines.science.bins import MIN_REFERENCES
 from tianyu.pipelines.science.candidates import FlagArray, usable_epochs
 from tianyu.pipelines.science.members import (
+    Ensemble,
     EnsembleRules,
     choose_ensemble,
     over_mean,
@@ -75,6 +76,34 @@ def weighted_ensemble(
         transparency=transparency,
         rules=rules,
     )
+    return apply_ensemble(ensemble, flux, flux_error, flags, good, x, y, transparency=transparency)
+
+
+def apply_ensemble(
+    ensemble: Ensemble,
+    flux: FloatArray,
+    flux_error: FloatArray,
+    flags: FlagArray,
+    good: BoolArray,
+    x: FloatArray,
+    y: FloatArray,
+    *,
+    transparency: FloatArray | None = None,
+) -> RelativeFlux:
+    """Divide each star by the zero point that an ensemble chosen before makes at its place.
+
+    Parameters
+    ----------
+    ensemble : Ensemble
+        Members, weights and order of the surface, of the same sources; it may have been chosen
+        on other measurements of them, such as the single frames of stacks.
+    flux, flux_error, flags, good, x, y, transparency
+        As for :func:`weighted_ensemble`.
+
+    Returns
+    -------
+    RelativeFlux
+    """
     member = ensemble.weight > 0
     usable = usable_epochs(flux, flags) & member[:, None]
     means = reference_means(flux, usable, good, transparency)

@@ -74,7 +74,7 @@ def relative_photometry(parameters: RelativePhotometry, context: StepContext) ->
             "fluxes are stored, relative fluxes are not"
         )
     else:
-        comparison = compare(cube, aperture, candidates, parameters.method)
+        comparison = compare(cube, candidates, parameters.method)
         _add_relative_fluxes(products, context.run_id, cube, comparison)
         _add_conclusions(products, context.run_id, cube, comparison, parameters.method)
     if note is not None:
@@ -161,7 +161,7 @@ def _add_conclusions(
         "run_id": np.full(len(source), run_id),
         "source_id": cube.source_id,
         "default_aperture": default,
-        "is_reference": comparison.curves[0].is_reference,
+        "is_reference": np.stack([c.is_reference for c in comparison.curves])[default, source],
         "n_epochs": np.isfinite(flux[:, cube.good]).sum(axis=1),
         "mean_flux": mean,
         "scatter": noise.mad,
@@ -224,7 +224,9 @@ def _write_conclusions(
             "is_borrowed": group.is_borrowed,
         }
         insert_columns(connection, ReferenceMember.__table__, members)  # type: ignore[arg-type]  # a Table
-    group_of = np.array(group_ids)[comparison.group_of]
+    # Where each aperture has references of its own, those of the default one are meant.
+    index = columns["default_aperture"] if comparison.group_of is None else comparison.group_of
+    group_of = np.array(group_ids)[index]
     table = SourcePhotometry.__table__
     insert_columns(connection, table, columns | {"group_id": group_of})  # type: ignore[arg-type]  # a Table
 

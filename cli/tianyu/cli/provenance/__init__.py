@@ -1,0 +1,1 @@
+"""From one point of a light curve to everything that made it."""
