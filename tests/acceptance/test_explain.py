@@ -10,6 +10,7 @@ import os
 import shlex
 import sqlite3
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,10 @@ def out(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A night reduced with a target, a position and a chosen option."""
     folder = tmp_path_factory.mktemp("explained")
     stars = NightTruth.read(frames).stars
-    bright = int(np.argsort(-stars.flux_e)[3])
+    centre = np.median(stars.ra_deg), np.median(stars.dec_deg)
+    away = np.hypot(stars.ra_deg - centre[0], stars.dec_deg - centre[1])
+    inner = np.flatnonzero(away < 0.5 * np.median(away))
+    bright = int(inner[np.argmax(stars.flux_e[inner])])
     table = folder / "places.csv"
     place = f"{stars.ra_deg[bright]},{stars.dec_deg[bright]}"
     table.write_text(f"name,ra,dec\nhere,{place}\n")
@@ -60,8 +64,8 @@ def sql(out: Path) -> Iterator[sqlite3.Connection]:
 def point(sql: sqlite3.Connection) -> sqlite3.Row:
     return sql.execute(
         "SELECT c.*, i.name AS frame_name FROM light_curve c JOIN image i ON i.id = c.image_id "
-        "WHERE source_name = 'Star A' AND is_default_radius = 1 ORDER BY jd_utc_mid LIMIT 1 "
-        "OFFSET 6"
+        "WHERE source_name = 'Star A' AND is_default_radius = 1 AND frame_is_good = 1 "
+        "ORDER BY jd_utc_mid LIMIT 1 OFFSET 6"
     ).fetchone()
 
 
@@ -78,7 +82,7 @@ def test_the_point_is_that_of_the_light_curve(explained: Any, point: sqlite3.Row
     told = explained["measurement"]["point"]
     for name in set(point.keys()) - {"frame_name", "utc_mid"}:
         assert told[name] == point[name], name
-    assert told["utc_mid"] == point["utc_mid"].replace(" ", "T")
+    assert datetime.fromisoformat(told["utc_mid"]) == datetime.fromisoformat(point["utc_mid"])
 
 
 def test_a_point_is_named_in_any_way(out: Path, explained: Any, point: sqlite3.Row) -> None:
@@ -185,8 +189,8 @@ def test_the_frame_is_told_as_it_was_measured(
 ) -> None:
     f = explained["frame"]
     row = sql.execute(
-        "SELECT f.*, v.is_good, v.reason FROM frame f JOIN frame_verdict v USING (run_id, image_id) "
-        "WHERE run_id = ? AND image_id = ?",
+        "SELECT f.*, v.is_good, v.reason FROM frame f JOIN frame_verdict v "
+        "USING (run_id, image_id) WHERE run_id = ? AND image_id = ?",
         [point["run_id"], point["image_id"]],
     ).fetchone()
     m = f["measured"]

@@ -15,12 +15,13 @@ CONTENT = bytes(range(256)) * 1024
 def stored(tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "f.fits").write_bytes(CONTENT)
+    registered = fingerprint(tmp_path / "raw" / "f.fits").header_sha256
 
     def make(**changes):
         values = {
             "site": "local", "root": tmp_path, "path": "raw/f.fits", "size_bytes": len(CONTENT),
             "sha256": hashlib.sha256(CONTENT).hexdigest(),
-            "fingerprint": fingerprint(tmp_path / "raw" / "f.fits").header_sha256,
+            "fingerprint": registered,
         }  # fmt: skip
         return StoredFile(**(values | changes))
 
