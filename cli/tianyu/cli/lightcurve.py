@@ -22,6 +22,7 @@ from tianyu.cli.queries.runs import newest_reduction, read_run
 from tianyu.cli.queries.source_search import FoundSource
 from tianyu.cli.render.light_curve import light_curve_view
 from tianyu.cli.words import plural
+from tianyu.pipelines.science.timegroups import TimeScale
 from tianyu.schema.errors import NotFoundError
 
 
@@ -58,6 +59,12 @@ def lightcurve_command(
     good_only: Annotated[
         bool, typer.Option("--good-only", help="Only good frames and points without a bad flag.")
     ] = False,
+    time_scale: Annotated[
+        str | None,
+        typer.Option(
+            "--time-scale", metavar="N|Mmin", help="On stacks of 5 frames, or of 10min, if made."
+        ),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .png, .pdf or .svg.")
     ] = None,
@@ -83,7 +90,12 @@ def lightcurve_command(
             read_run(connection, run)
         found = _find(connection, target, source, at, pixel, within, chosen, run)
         curve = read_light_curve(
-            connection, found, observation_id=chosen, run=run, all_radii=all_radii
+            connection,
+            found,
+            observation_id=chosen,
+            run=run,
+            all_radii=all_radii,
+            time_scale=None if time_scale is None else TimeScale.parse(time_scale).name,
         )
         if good_only:
             curve = _good_only(curve)

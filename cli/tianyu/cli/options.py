@@ -42,3 +42,12 @@ PositionsOption = Annotated[
         help="Places to measure as given: columns name, and ra, dec or x, y, frame.",
     ),
 ]
+
+StackLightCurvesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--stack-light-curves",
+        metavar="N,Mmin,…",
+        help="Also light curves on means of 5 frames, of 10min, …: 5,25,10min.",
+    ),
+]

@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any
 
+from tianyu.pipelines.science.timegroups import TimeScale
+from tianyu.publisher.recipes import STACKS
 from tianyu.publisher.registering import TargetRequest
 from tianyu.schema.errors import ConfigurationError
 
@@ -32,6 +34,27 @@ def parse_options(texts: list[str]) -> dict[str, dict[str, Any]]:
         except json.JSONDecodeError:
             found.setdefault(step, {})[name] = value
     return found
+
+
+def with_stacks(
+    options: dict[str, dict[str, Any]], time_scales: str | None
+) -> dict[str, dict[str, Any]]:
+    """Add to options of steps that light curves are wanted on stacks, ``5,25,10min``.
+
+    Raises
+    ------
+    InvalidParametersError
+        If one is no time scale.
+
+    Examples
+    --------
+    >>> with_stacks({}, "5,10min")
+    {'extract_stack_flux': {'time_scales': ['5 frames', '10 min']}}
+    """
+    if time_scales is None:
+        return options
+    names = [TimeScale.parse(text).name for text in time_scales.split(",")]
+    return options | {STACKS: options.get(STACKS, {}) | {"time_scales": names}}
 
 
 def parse_target_pixel(text: str) -> tuple[float, float, str]:

@@ -9,8 +9,8 @@ from rich.console import Console
 from tianyu.cli.answers import print_json
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.errors import WorkFailedError
-from tianyu.cli.options import PositionsOption
-from tianyu.cli.parsing import parse_options, target_request
+from tianyu.cli.options import PositionsOption, StackLightCurvesOption
+from tianyu.cli.parsing import parse_options, target_request, with_stacks
 from tianyu.cli.reduction import (
     DATABASE_FILE,
     ReduceRequest,
@@ -69,6 +69,7 @@ def reduce_command(
     fan_out: Annotated[
         int, typer.Option(min=2, metavar="K", help="Stacks merged per node of the tree.")
     ] = FAN_OUT,
+    stack_light_curves: StackLightCurvesOption = None,
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -102,7 +103,9 @@ def reduce_command(
             saturation_adu=saturation,
         ),
         options=PublishOptions(
-            chunk_frames=chunk, fan_out=fan_out, steps=parse_options(option or [])
+            chunk_frames=chunk,
+            fan_out=fan_out,
+            steps=with_stacks(parse_options(option or []), stack_light_curves),
         ),
         workers=workers or available_cores(),
         database_url=database,

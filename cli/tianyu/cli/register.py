@@ -9,8 +9,8 @@ from sqlalchemy import Connection, select
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import new_table, standard_output
-from tianyu.cli.options import DatabaseOption, JsonOption, PositionsOption
-from tianyu.cli.parsing import parse_options, target_request
+from tianyu.cli.options import DatabaseOption, JsonOption, PositionsOption, StackLightCurvesOption
+from tianyu.cli.parsing import parse_options, target_request, with_stacks
 from tianyu.publisher.placing import Placement
 from tianyu.publisher.positions import read_positions
 from tianyu.publisher.publishing import CHUNK_FRAMES, FAN_OUT, PublishOptions, publish
@@ -60,6 +60,7 @@ def register_command(
     chunk: Annotated[
         int, typer.Option(min=1, metavar="N", help="Frames per process.")
     ] = CHUNK_FRAMES,
+    stack_light_curves: StackLightCurvesOption = None,
     option: SetOption = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
@@ -81,7 +82,10 @@ def register_command(
             positions=() if positions is None else read_positions(positions),
             facts=InstrumentFacts(site_lat, site_lon, site_alt),
             placement=placement,
-            options=PublishOptions(chunk_frames=chunk, steps=parse_options(option or [])),
+            options=PublishOptions(
+                chunk_frames=chunk,
+                steps=with_stacks(parse_options(option or []), stack_light_curves),
+            ),
             publish=not no_publish,
         )
         registration = register(opened, request)
@@ -105,6 +109,7 @@ def publish_command(
     fan_out: Annotated[
         int, typer.Option(min=2, metavar="K", help="Stacks merged per node of the tree.")
     ] = FAN_OUT,
+    stack_light_curves: StackLightCurvesOption = None,
     option: SetOption = None,
     site: Annotated[
         str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
@@ -120,7 +125,10 @@ def publish_command(
     """
     settings = load_settings(database_url=database, site=site)
     options = PublishOptions(
-        recipe=recipe, chunk_frames=chunk, fan_out=fan_out, steps=parse_options(option or [])
+        recipe=recipe,
+        chunk_frames=chunk,
+        fan_out=fan_out,
+        steps=with_stacks(parse_options(option or []), stack_light_curves),
     )
     with open_database(database) as opened:
         with opened.read() as connection:

@@ -88,6 +88,8 @@ def build_graph(
     drafts: list[_Draft] = []
     made: dict[str, list[int]] = {}
     for stage in recipe.stages:
+        if stage.only_with is not None and stage.only_with not in inputs.options:
+            continue
         first = len(drafts)
         drafts.extend(_stage_drafts(stage, inputs, made, first))
         # The root stands for a whole tree, all its processes for any other stage.

@@ -49,6 +49,8 @@ class Stage:
     feeds : mapping of str to str
         Parameters that get the process ids of another stage: a list where the parameter is
         one, else its single (or root) process. Implies ``after``.
+    only_with : str or None
+        A step without whose options the stage is left out; no other stage may wait for it.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Stage:
     scope: Scope = Scope.RUN
     after: tuple[str, ...] = ()
     feeds: Mapping[str, str] = field(default_factory=dict)
+    only_with: str | None = None
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -99,6 +102,7 @@ def check_recipe(recipe: Recipe) -> None:
             f"{', '.join(sorted(RAW_KINDS))}"
         )
     seen: dict[str, _Seen] = {}
+    switches = {stage.name: stage.only_with for stage in recipe.stages}
     for stage in recipe.stages:
         where = f"recipe {recipe.name}, stage {stage.name}"
         if stage.name in seen:
@@ -106,6 +110,9 @@ def check_recipe(recipe: Recipe) -> None:
         unknown = [parent for parent in stage.parents if parent not in seen]
         if unknown:
             raise GraphError(f"{where}: waits for {unknown[0]!r}, which does not stand before it")
+        loose = [p for p in stage.parents if switches[p] not in {None, stage.only_with}]
+        if loose:
+            raise GraphError(f"{where}: waits for {loose[0]!r}, which may be left out")
         step = find_step(stage.step)
         available = RAW_KINDS.union(*(seen[parent].available for parent in stage.parents))
         missing = [kind for kind in step.reads if kind not in available]

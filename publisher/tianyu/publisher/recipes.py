@@ -17,6 +17,9 @@ MASTER_FLAT = Recipe(
     "master_flat", 1, "flat", "relative response of the pixels", (Stage("flat", "master_flat"),)
 )
 
+STACKS = "extract_stack_flux"
+"""Light curves on stacks are made where this step has options."""
+
 LIGHT_CURVES = Recipe(
     "light_curves",
     2,
@@ -31,6 +34,20 @@ LIGHT_CURVES = Recipe(
         Stage("pattern", "fixed_pattern", after=("detect",)),
         Stage("extract", "extract_flux", Scope.CHUNK, feeds={"pattern": "pattern"}),
         Stage("relative", "relative_photometry", after=("extract",)),
+        # Light curves on stacks: only where --set extract_stack_flux.time_scales asks for them.
+        Stage(
+            "stack_extract",
+            STACKS,
+            Scope.CHUNK,
+            feeds={"pattern": "pattern"},
+            only_with=STACKS,
+        ),
+        Stage(
+            "stack_relative",
+            "relative_stack_flux",
+            after=("stack_extract", "relative"),
+            only_with=STACKS,
+        ),
         Stage("diagnostics", "diagnostics", after=("relative",)),
     ),
 )

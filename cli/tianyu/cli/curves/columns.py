@@ -84,4 +84,13 @@ COLUMNS = (
     ViewColumn("run_id", Kind.INTEGER, None, "number of the run"),
 )
 
+STACK_COLUMNS = (
+    *COLUMNS,
+    ViewColumn("time_scale", Kind.TEXT, None, "how long the stacks are"),
+    ViewColumn("n_frames", Kind.INTEGER, None, "frames averaged"),
+    ViewColumn("exposure_s", Kind.DOUBLE, "s", "summed exposure"),
+)
+"""Of the view ``stack_light_curve``; ``image_id`` is the middle frame, fluxes are means per frame
+and ``frame_is_good`` is always 1."""
+
 COLUMN_NAMES = tuple(column.name for column in COLUMNS)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tianyu.cli.curves.columns import COLUMN_NAMES, COLUMNS, FLUX_UNIT, Kind, ViewColumn
+from tianyu.cli.curves.columns import FLUX_UNIT, Kind, ViewColumn
 from tianyu.cli.curves.light_curve import LightCurve
 from tianyu.pipelines.science.flags import FluxFlag
 from tianyu.schema.directory import code_version
@@ -51,9 +51,9 @@ def export(curve: LightCurve, path: Path) -> None:
 
 def records(curve: LightCurve) -> Iterator[dict[str, Any]]:
     """Yield the points as mappings of plain values, None for what is not known."""
-    columns = [_plain(column, curve) for column in COLUMNS]
+    columns = [_plain(column, curve) for column in curve.view_columns]
     for values in zip(*columns, strict=True):
-        yield dict(zip(COLUMN_NAMES, values, strict=True))
+        yield dict(zip(curve.columns, values, strict=True))
 
 
 def metadata(curve: LightCurve) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _plain(column: ViewColumn, curve: LightCurve) -> list[Any]:
 
 def _write_csv(curve: LightCurve, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMN_NAMES, lineterminator="\n")
+        writer = csv.DictWriter(file, [*curve.columns], lineterminator="\n")
         writer.writeheader()
         # Python writes a float with the digits that bring it back exactly.
         writer.writerows(records(curve))
@@ -99,7 +99,7 @@ def _write_ecsv(curve: LightCurve, path: Path) -> None:
     from astropy.table import Column, Table  # noqa: PLC0415 - slow to import, and rarely needed
 
     found = Table(meta=metadata(curve))
-    for column in COLUMNS:
+    for column in curve.view_columns:
         values, unit = _with_unit(column, curve)
         found[column.name] = Column(values, unit=unit, description=column.description)
     found.write(path, format="ascii.ecsv", overwrite=True)
@@ -109,13 +109,13 @@ def _write_fits(curve: LightCurve, path: Path) -> None:
     from astropy.io import fits  # noqa: PLC0415 - slow to import, and rarely needed
 
     columns = []
-    for column in COLUMNS:
+    for column in curve.view_columns:
         values, unit = _with_unit(column, curve)
         form = f"{max(values.dtype.itemsize // 4, 1)}A" if values.dtype.kind == "U" else None
         form = form or {"i2": "I", "i8": "K", "f4": "E", "f8": "D"}[values.dtype.str[1:]]
         columns.append(fits.Column(column.name, form, unit, array=values))
     hdu = fits.BinTableHDU.from_columns(columns, name="LIGHT_CURVE")
-    for i, column in enumerate(COLUMNS, start=1):
+    for i, column in enumerate(curve.view_columns, start=1):
         hdu.header.set(f"TCOMM{i}", column.description, after=f"TFORM{i}")
     known = metadata(curve)
     hdu.header["SOURCE"] = _ascii(known["source"]), "how the source was found"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tianyu.cli.curves.columns import COLUMN_NAMES
+from tianyu.cli.curves.columns import COLUMNS, ViewColumn
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray
 from tianyu.pipelines.science.flags import FluxFlag
 
@@ -34,15 +34,19 @@ class LightCurve:
         ``electron`` or ``adu``; None where runs of different units are joined.
     how : str
         How the source was found, in words.
+    view_columns : tuple of ViewColumn
+        Those of the view that it was read from.
     """
 
     columns: Mapping[str, NDArray[Any]]
     flux_unit: str | None
     how: str
+    view_columns: tuple[ViewColumn, ...] = COLUMNS
 
     def __post_init__(self) -> None:
-        if tuple(self.columns) != COLUMN_NAMES:
-            raise ValueError(f"a light curve has the columns {COLUMN_NAMES}, got {[*self.columns]}")
+        names = tuple(column.name for column in self.view_columns)
+        if tuple(self.columns) != names:
+            raise ValueError(f"a light curve has the columns {names}, got {[*self.columns]}")
 
     def __len__(self) -> int:
         return len(self.columns["source_id"])
@@ -88,4 +92,4 @@ class LightCurve:
     def only(self, chosen: BoolArray) -> "LightCurve":
         """Return the chosen points."""
         columns = {name: values[chosen] for name, values in self.columns.items()}
-        return LightCurve(columns, self.flux_unit, self.how)
+        return LightCurve(columns, self.flux_unit, self.how, self.view_columns)

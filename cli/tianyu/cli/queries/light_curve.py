@@ -8,22 +8,26 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, TableClause, column, select, table
 from sqlalchemy.sql.elements import quoted_name
 
-from tianyu.cli.curves.columns import COLUMNS, Kind, ViewColumn
+from tianyu.cli.curves.columns import COLUMNS, STACK_COLUMNS, Kind, ViewColumn
 from tianyu.cli.curves.light_curve import LightCurve
 from tianyu.cli.queries.source_search import FoundSource
 from tianyu.schema.errors import NotFoundError
-from tianyu.schema.tables import Observation, Reduction, Source
+from tianyu.schema.tables import Observation, Reduction, Source, StackEpoch
 
 
-def _view(name: str) -> TableClause:
+def _view(name: str, columns: Sequence[ViewColumn] = COLUMNS) -> TableClause:
     # Quoted, since dec and filter are words of SQL in some servers.
-    return table(name, *(column(quoted_name(c.name, True), c.kind.sql_type) for c in COLUMNS))
+    return table(name, *(column(quoted_name(c.name, True), c.kind.sql_type) for c in columns))
 
 
 CURRENT = _view("light_curve")
 """What each observation's current run measured."""
 ALL = _view("light_curve_all")
 """What every run measured."""
+STACKS = _view("stack_light_curve", STACK_COLUMNS)
+"""What each observation's current run measured on stacks."""
+ALL_STACKS = _view("stack_light_curve_all", STACK_COLUMNS)
+"""What every run measured on stacks."""
 
 
 def read_light_curve(
@@ -33,6 +37,7 @@ def read_light_curve(
     observation_id: int | None = None,
     run: int | None = None,
     all_radii: bool = False,
+    time_scale: str | None = None,
 ) -> LightCurve:
     """Return the points of a source, several nights joined, in the order of time.
 
@@ -46,6 +51,8 @@ def read_light_curve(
         By this run, whether or not it is the current one.
     all_radii : bool
         Every aperture, not the one chosen for the source.
+    time_scale : str, optional
+        On stacks of this name, such as ``5 frames``, and not on single frames.
 
     Raises
     ------
@@ -53,22 +60,29 @@ def read_light_curve(
         If there is no point; the text says what to try.
     """
     runs = _current_runs(connection, found) if run is None else [run]
-    view = CURRENT if run is None else ALL
+    of_stacks = time_scale is not None
+    columns = STACK_COLUMNS if of_stacks else COLUMNS
+    view = (STACKS if of_stacks else CURRENT) if run is None else (ALL_STACKS if of_stacks else ALL)
     # The runs are named, since fluxes are clustered by run and source: without them SQLite
     # reads the whole table.
     query = select(view).where(view.c.run_id.in_(runs), view.c.source_id.in_(found.source_ids))
     if observation_id is not None:
         query = query.where(view.c.observation_id == observation_id)
+    if time_scale is not None:
+        query = query.where(view.c.time_scale == time_scale)
     if not all_radii:
         query = query.where(view.c.is_default_radius == 1)
     order = view.c.jd_utc_mid, view.c.image_id, view.c.source_id, view.c.radius_pix
     rows = connection.execute(query.order_by(*order)).all()
     if not rows:
+        if time_scale is not None:
+            raise NotFoundError(_no_stacks(connection, found, runs, time_scale))
         raise NotFoundError(_nothing(found, run, all_radii))
     return LightCurve(
-        columns={c.name: _values(c, rows, i) for i, c in enumerate(COLUMNS)},
+        columns={c.name: _values(c, rows, i) for i, c in enumerate(columns)},
         flux_unit=_flux_unit(connection, runs),
-        how=found.how,
+        how=found.how if time_scale is None else f"{found.how}, stacks of {time_scale}",
+        view_columns=columns,
     )
 
 
@@ -98,6 +112,19 @@ def _flux_unit(connection: Connection, runs: Sequence[int]) -> str | None:
     query = select(Reduction.flux_unit).where(Reduction.run_id.in_(runs)).distinct()
     units = connection.scalars(query).all()
     return units[0] if len(units) == 1 else None
+
+
+def _no_stacks(
+    connection: Connection, found: FoundSource, runs: Sequence[int], time_scale: str
+) -> str:
+    query = select(StackEpoch.time_scale).where(StackEpoch.run_id.in_(runs)).distinct()
+    known = sorted(connection.scalars(query))
+    hint = (
+        f"there are {', '.join(known)}"
+        if known
+        else "it has none: publish with --stack-light-curves"
+    )
+    return f"{found.how} has no light curve on stacks of {time_scale} (run {runs}); {hint}"
 
 
 def _nothing(found: FoundSource, run: int | None, all_radii: bool) -> str:

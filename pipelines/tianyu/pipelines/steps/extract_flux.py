@@ -73,10 +73,10 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
     files = {file.image_id: file for file in raw_frames(context, parameters.frames)}
     frames = load_frame_rows(context, image_ids=parameters.frames)
     skies = load_sky_meshes(context, parameters.frames)
-    plan = _plan(context, parameters)
+    plan = measuring_plan(context, parameters)
     saturation = load_reference(context).saturation_adu
     calibrators = Calibrators(context, parameters.calibration, saturation)
-    pattern = _pattern(context, parameters.pattern)
+    pattern = load_pattern(context, parameters.pattern)
     measured: list[tuple[int, ApertureFluxes]] = []
     for done, frame in enumerate(frames):
         context.progress(done, len(frames))
@@ -130,7 +130,7 @@ def with_forced_flag(fluxes: ApertureFluxes, is_forced: BoolArray) -> ApertureFl
     return replace(fluxes, flags=fluxes.flags | flag[:, np.newaxis])
 
 
-def _pattern(context: StepContext, birth: int | None) -> FloatImage | None:
+def load_pattern(context: StepContext, birth: int | None) -> FloatImage | None:
     """Return the fixed pattern that a process measured, if it found enough frames for one."""
     file = None if birth is None else find_product_of(context, birth, "fixed_pattern")
     return None if file is None else read_pattern(file.path)
@@ -143,7 +143,14 @@ def read_pattern(path: Path) -> FloatImage:
     return np.asarray(read_pixels(path), dtype=np.float32)
 
 
-def _plan(context: StepContext, parameters: ExtractFlux) -> MeasuringPlan:
+def measuring_plan(context: StepContext, parameters: ExtractFlux) -> MeasuringPlan:
+    """Return the sources and apertures of the run.
+
+    Raises
+    ------
+    MissingInputError
+        If there are none yet.
+    """
     positions = (
         select(
             SourcePosition.source_id,

@@ -38,16 +38,21 @@ from tianyu.schema.tables import (
 )
 
 
-class RelativePhotometry(StepParameters):
-    """Parameters of the comparison."""
+class FrameNoise(StepParameters):
+    """What the noise that is proportional to the flux follows from."""
 
-    method: Method = Field(Method.ENSEMBLE, description="groups (as published) or ensemble")
     calibration: Calibration = Calibration()
     place: Place = Place()
     diameter_m: float | None = Field(
         None, gt=0, description="of the telescope; None: no scintillation in the errors"
     )
     gain_e_per_adu: float | None = Field(None, gt=0)
+
+
+class RelativePhotometry(FrameNoise):
+    """Parameters of the comparison."""
+
+    method: Method = Field(Method.ENSEMBLE, description="groups (as published) or ensemble")
 
 
 @step(
@@ -59,11 +64,11 @@ class RelativePhotometry(StepParameters):
 def relative_photometry(parameters: RelativePhotometry, context: StepContext) -> Products:
     """Divide every light curve by those of its reference stars."""
     cube = load_cube(context)
-    noise_notes, cube = _with_frame_noise(context, parameters, cube)
+    noise_notes, cube = with_frame_noise(context, parameters, cube)
     # References are chosen where bright and faint stars are both measured well: near 1 FWHM.
     aperture = len(cube.radius_pix) // 2
     candidates, note = choose_candidates(
-        cube, aperture, parameters.method, _known_variables(context, cube.source_id)
+        cube, aperture, parameters.method, known_variables(context, cube.source_id)
     )
     notes = {"errors": noise_notes}
     products = Products()
@@ -83,8 +88,8 @@ def relative_photometry(parameters: RelativePhotometry, context: StepContext) ->
     return products
 
 
-def _with_frame_noise(
-    context: StepContext, parameters: RelativePhotometry, cube: FluxCube
+def with_frame_noise(
+    context: StepContext, parameters: FrameNoise, cube: FluxCube
 ) -> tuple[str, FluxCube]:
     """Add what is proportional to the flux to the errors, and say what they hold."""
     birth = parameters.calibration.flat
@@ -107,7 +112,8 @@ def _with_frame_noise(
     return "; ".join(words), replace(cube, flux_error=error)
 
 
-def _known_variables(context: StepContext, source_id: IntArray) -> BoolArray | None:
+def known_variables(context: StepContext, source_id: IntArray) -> BoolArray | None:
+    """Tell which sources a catalogue calls variable; None if none is."""
     query = select(CrossMatch.source_id).where(
         CrossMatch.neighbour == 1, CrossMatch.is_variable.is_(True)
     )
