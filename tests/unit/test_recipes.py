@@ -2,8 +2,11 @@
 
 import pytest
 
+from tianyu.pipelines.errors import InvalidParametersError
+from tianyu.pipelines.step import validate
+from tianyu.publisher.graph import GraphInputs, build_graph
 from tianyu.publisher.publishing import PublishOptions
-from tianyu.publisher.recipe import check_recipe
+from tianyu.publisher.recipe import Recipe, Stage, check_recipe
 from tianyu.publisher.recipes import DEFAULT_RECIPES, RECIPES, find_recipe
 from tianyu.publisher.step_options import check_step_options, options_for
 from tianyu.schema.errors import GraphError, NotFoundError
@@ -66,3 +69,39 @@ def test_options_are_refused_before_anything_is_registered(steps, text):
 
 def test_good_options_pass():
     check_step_options(OPTIONS.steps)
+
+
+def test_stacks_have_processes_only_where_they_are_asked_for():
+    """Six frames in chunks of two: three processes that measure stacks, one that compares."""
+
+    def commands(options):
+        inputs = GraphInputs(
+            frames=[1, 2, 3, 4, 5, 6], surroundings={}, options=options, chunk_frames=2, fan_out=5
+        )
+        specs = build_graph(
+            find_recipe("light_curves"), inputs, draw_ids=lambda n: range(1, n + 1),
+            queue_of=lambda _group: 1,
+        )  # fmt: skip
+        return [spec.command for spec in specs]
+
+    plain = commands({})
+    assert not [command for command in plain if "stack_flux" in command]
+    more = commands({"extract_stack_flux": {"time_scales": ["5", "10min"]}})
+    assert more.count("extract_stack_flux") == 3
+    assert more.count("relative_stack_flux") == 1
+    assert [c for c in more if not c.endswith("stack_flux")] == plain
+
+
+@pytest.mark.parametrize("scales", [[], ["5", "5 frames"], ["soon"]])
+def test_time_scales_that_are_none_are_refused(scales):
+    with pytest.raises(InvalidParametersError, match="time_scales"):
+        validate("extract_stack_flux", {"frames": [1], "time_scales": scales})
+
+
+def test_nothing_may_wait_for_what_may_be_left_out():
+    stages = (
+        Stage("bias", "master_bias", only_with="master_bias"),
+        Stage("again", "master_bias", after=("bias",)),
+    )
+    with pytest.raises(GraphError, match="stage again: waits for 'bias', which may be left out"):
+        check_recipe(Recipe("r", 1, "bias", "s", stages))
