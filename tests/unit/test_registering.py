@@ -27,6 +27,9 @@ from tianyu.schema.tables import (
 )
 from tianyu.schema.transitions.audit import audit
 
+N_STAGES = sum(stage.only_with is None for stage in LIGHT_CURVES.stages)
+"""Of a night without options: each is one process or more."""
+
 
 @pytest.fixture
 def register_here(installation):
@@ -86,7 +89,7 @@ def test_a_night_becomes_four_runs_that_hang_together(installation, register_her
     light = registration.observations[-1].run
     assert [note.split(" of ")[0] for note in light.notes] == ["bias", "dark", "flat"]
     processes = read(installation, select(Process.__table__))
-    assert len(processes) == 3 + len(LIGHT_CURVES.stages)
+    assert len(processes) == 3 + N_STAGES
     for process in processes:
         validate(process.command, process.parameters)
     with installation.database.read() as connection:
@@ -343,7 +346,7 @@ def test_options_go_to_the_runs_of_their_steps(installation, register_here, few_
         1,
         1,
         1,
-        len(LIGHT_CURVES.stages) + 2,
+        N_STAGES + 2,
     ]
 
 

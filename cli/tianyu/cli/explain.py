@@ -50,9 +50,10 @@ def explain_command(
     if out is not None and database is not None:
         raise ConfigurationError("give --out or --database, not both: --out names a database too")
     url = database if out is None else sqlite_url(out / DATABASE_FILE)
-    with open_database(url) as opened, opened.read() as connection:
-        key = find_point(connection, source, frame, run=run, radius_pix=radius)
-        explanation = explain(connection, key, root=out, database=url)
+    with open_database(url) as opened:
+        with opened.read() as connection:
+            key = find_point(connection, source, frame, run=run, radius_pix=radius)
+        explanation = explain(opened, key, root=out, url=url)
     if as_json:
         print_json(explanation)
     else:

@@ -46,7 +46,8 @@ class ReferenceSet:
     zero_point : float
         Flux over relative flux: what the references say a relative flux of 1 is, here and now.
     own_error, reference_error : float
-        Parts of the error of the relative flux: of the source, and of its references.
+        Parts of the error of the relative flux: of the stored error of the source, and of all
+        else, which is its references and, where they are known, scintillation and the flat.
     is_reference : bool
         Whether the source itself serves others.
     """

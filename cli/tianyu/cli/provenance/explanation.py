@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tianyu.cli.provenance.comparison import ReferenceSet, read_comparison
+from tianyu.cli.provenance.gain import gain_of_run
 from tianyu.cli.provenance.images import ImageOrigin, MasterOrigin, read_image, read_masters
 from tianyu.cli.provenance.measurement import Measurement, read_measurement
 from tianyu.cli.provenance.point import PointKey
@@ -16,10 +17,13 @@ from tianyu.cli.provenance.processes import Involved, involved_processes
 from tianyu.cli.provenance.remake import remake_commands
 from tianyu.cli.queries.frames import FrameRecord, read_frames
 from tianyu.cli.words import utc_of
+from tianyu.pipelines.science.gain import MeasuredGain
 from tianyu.pipelines.science.transform import AffineTransform
+from tianyu.schema.database import Database
 from tianyu.schema.tables import (
     CrossMatch,
     Frame,
+    Image,
     Observation,
     Reduction,
     ReferenceFrame,
@@ -93,6 +97,8 @@ class Explanation:
     comparison: ReferenceSet | None
     frame: FrameOrigin
     masters: Mapping[str, MasterOrigin | None]
+    pattern: ImageOrigin | None
+    """Fixed pattern of the detector that was taken off; None: none was found."""
     template: TemplateOrigin | None
     run: RunOrigin
     processes: tuple[Involved, ...]
@@ -100,36 +106,51 @@ class Explanation:
 
 
 def explain(
-    connection: Connection,
+    database: Database,
     key: PointKey,
     *,
     root: Path | None = None,
-    database: str | None = None,
+    url: str | None = None,
 ) -> Explanation:
     """Gather everything that a point goes back to; files are compared with what is stored.
 
     Parameters
     ----------
-    connection : Connection
+    database : Database
     key : PointKey
     root : Path, optional
         Where the site's files are, if not where the database says.
-    database : str, optional
-        URL to be named in the commands at the end.
+    url : str, optional
+        Of the database, to be named in the commands at the end.
     """
-    run = _run(connection, key.run)
+    with database.read() as connection:
+        run = _run(connection, key.run)
+    gain = gain_of_run(database, key.run, run.parameters.get("surroundings", {}))
+    with database.read() as connection:
+        return _gather(connection, key, run, gain, root, url)
+
+
+def _gather(
+    connection: Connection,
+    key: PointKey,
+    run: RunOrigin,
+    gain: MeasuredGain | None,
+    root: Path | None,
+    url: str | None,
+) -> Explanation:
     surroundings = run.parameters.get("surroundings", {})
-    measurement = read_measurement(connection, key, surroundings)
+    measurement = read_measurement(connection, key, surroundings, gain)
     return Explanation(
         source=_source(connection, key),
         measurement=measurement,
         comparison=read_comparison(connection, key, measurement.point),
         frame=_frame(connection, key, root),
         masters=read_masters(connection, surroundings.get("calibration", {}), root),
+        pattern=_pattern(connection, key.run, root),
         template=_template(connection, key.run, root),
         run=run,
         processes=tuple(involved_processes(connection, key.run, key.image)),
-        remake=tuple(remake_commands(connection, key.run, root=root, database=database)),
+        remake=tuple(remake_commands(connection, key.run, root=root, database=url)),
     )
 
 
@@ -206,6 +227,13 @@ def _frame(connection: Connection, key: PointKey, root: Path | None) -> FrameOri
         raw=raw,
         reference=None if reference is None else read_image(connection, reference, root=root),
     )
+
+
+def _pattern(connection: Connection, run_id: int, root: Path | None) -> ImageOrigin | None:
+    image_id = connection.scalar(
+        select(Image.id).where(Image.run_id == run_id, Image.kind == "fixed_pattern").limit(1)
+    )
+    return None if image_id is None else read_image(connection, image_id, root=root)
 
 
 def _template(connection: Connection, run_id: int, root: Path | None) -> TemplateOrigin | None:

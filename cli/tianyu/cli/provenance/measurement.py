@@ -11,6 +11,7 @@ from tianyu.cli.provenance.noise import Circumstances, ErrorTerms, error_terms
 from tianyu.cli.provenance.point import PointKey
 from tianyu.cli.queries.light_curve import ALL
 from tianyu.pipelines.science.flags import describe
+from tianyu.pipelines.science.gain import MeasuredGain
 from tianyu.pipelines.science.radius import N_LIKE
 from tianyu.pipelines.science.scatter import mad_sigma
 from tianyu.pipelines.science.sky import SkyModel
@@ -62,6 +63,7 @@ class Measurement:
     peak: float | None
     background: float | None
     background_rms: float | None
+    gain: MeasuredGain | None
     sky_rms_adu: float | None
     """Scatter of a sky pixel at the source; None where the sky mesh has been purged."""
     aperture_reason: str
@@ -69,9 +71,22 @@ class Measurement:
 
 
 def read_measurement(
-    connection: Connection, key: PointKey, surroundings: Mapping[str, Any]
+    connection: Connection,
+    key: PointKey,
+    surroundings: Mapping[str, Any],
+    gain: MeasuredGain | None,
 ) -> Measurement:
-    """Return what was measured at a point, and the terms of its error."""
+    """Return what was measured at a point, and the terms of its error.
+
+    Parameters
+    ----------
+    connection : Connection
+    key : PointKey
+    surroundings : mapping
+        What the steps of the run were told.
+    gain : MeasuredGain or None
+        That the photon noise rests on.
+    """
     row = _flux_row(connection, key)
     frame = connection.execute(
         select(Frame.__table__, Image.exposure_s)
@@ -88,7 +103,7 @@ def read_measurement(
     ).one()
     around = Circumstances(
         flux_unit=instrument.flux_unit,
-        gain_e_per_adu=surroundings.get("gain_e_per_adu"),
+        gain_e_per_adu=None if gain is None else gain.e_per_adu,
         sky_rms_adu=sky_rms,
         read_noise_e=instrument.read_noise_e,
         airmass=frame.airmass,
@@ -110,6 +125,7 @@ def read_measurement(
         peak=row.peak,
         background=row.background,
         background_rms=row.background_rms,
+        gain=gain,
         sky_rms_adu=sky_rms,
         aperture_reason=_reason(key, apertures, row.aperture),
         apertures=apertures,

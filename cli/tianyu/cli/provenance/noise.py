@@ -12,6 +12,7 @@ class Circumstances:
 
     flux_unit: str
     gain_e_per_adu: float | None
+    """Of the photon noise: stated, or measured where nobody states it."""
     sky_rms_adu: float | None
     read_noise_e: float | None
     airmass: float | None
@@ -37,7 +38,7 @@ class ErrorTerms:
     background : float or None
         What is left: the uncertainty of the local background, and of pixels left out.
     scintillation : float or None
-        Expected of the air; **not** in the stored error, since the references share it.
+        Expected of the air; **not** in this error, but in that of the relative flux.
     """
 
     total: float | None
@@ -68,7 +69,7 @@ def error_terms(
     in_electrons = around.flux_unit == "electron"
     unit = around.gain_e_per_adu if in_electrons else 1.0
     area = float(circle_noise_area(radius_pix))
-    source = math.sqrt(max(flux, 0.0)) if in_electrons else None
+    source = _photon_noise(flux, around.gain_e_per_adu, in_electrons=in_electrons)
     sky = None
     if around.sky_rms_adu is not None and unit is not None:
         sky = math.sqrt(area) * around.sky_rms_adu * unit
@@ -77,9 +78,17 @@ def error_terms(
         per_pixel = around.read_noise_e * (1.0 if in_electrons else 1.0 / around.gain_e_per_adu)
         read_out = math.sqrt(area) * per_pixel
     rest = None
+    # Without a gain the stored error holds no photon noise of the source either.
     if sky is not None:
         rest = math.sqrt(max(error**2 - (source or 0.0) ** 2 - sky**2, 0.0))
     return ErrorTerms(error, source, sky, read_out, rest, _scintillation(flux, around))
+
+
+def _photon_noise(flux: float, gain: float | None, *, in_electrons: bool) -> float | None:
+    """Return the root of the electrons, in electrons or ADU."""
+    if in_electrons:
+        return math.sqrt(max(flux, 0.0))
+    return None if gain is None else math.sqrt(max(flux, 0.0) / gain)
 
 
 def _scintillation(flux: float, around: Circumstances) -> float | None:

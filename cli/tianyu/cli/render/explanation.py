@@ -39,7 +39,11 @@ def explanation_view(e: Explanation) -> RenderableType:
     _add_flux(tree, e.measurement)
     _add_comparison(tree, e.comparison)
     _add_frame(tree, e.frame)
-    _add_masters(tree, e.masters)
+    below = _add_masters(tree, e.masters)
+    if e.pattern is None:
+        below.add(Text("fixed pattern: none was found"))
+    else:
+        _add_image(below, "fixed pattern", e.pattern)
     _add_source(tree, e.source)
     _add_template(tree, e.template)
     _add_run(tree, e.run)
@@ -74,11 +78,11 @@ def _add_flux(tree: Tree, m: Measurement) -> None:
     branch.add(Text(f"flags: {flags}", style="yellow" if m.flags else ""))
     terms = branch.add(Text("error (1σ)"))
     for name, value, remark in (
-        ("source", m.terms.source, "" if unit == "electron" else " (no gain is known)"),
+        ("source", m.terms.source, _gain_words(m)),
         ("sky", m.terms.sky, ", read-out included"),
         ("of it read-out", m.terms.read_out, "" if m.terms.read_out else " (not known)"),
         ("local background", m.terms.background, ""),
-        ("scintillation", m.terms.scintillation, ", expected; not in the error"),
+        ("scintillation", m.terms.scintillation, ", expected; in the relative error only"),
     ):
         terms.add(Text(f"{name}: {number(value, '.2f')}{remark}"))
     branch.add(
@@ -108,6 +112,12 @@ def _add_flux(tree: Tree, m: Measurement) -> None:
         )
 
 
+def _gain_words(m: Measurement) -> str:
+    if m.gain is None:
+        return " (no gain is known)"
+    return f", gain {m.gain.e_per_adu:.3f} e/ADU from {m.gain.origin}"
+
+
 def _add_comparison(tree: Tree, c: ReferenceSet | None) -> None:
     if c is None:
         _branch(tree, "references", "none: this point was not compared with other stars")
@@ -123,7 +133,7 @@ def _add_comparison(tree: Tree, c: ReferenceSet | None) -> None:
     branch.add(
         Text(
             f"error {number(c.relative_flux_error, '.6f')}: own {number(c.own_error, '.6f')}, of "
-            f"the references {number(c.reference_error, '.6f')}"
+            f"the references, the air and the flat {number(c.reference_error, '.6f')}"
         )
     )
     stars = branch.add(Text(f"{plural(len(c.references), 'star')}, {n_used} of them used here"))
@@ -189,7 +199,7 @@ def _add_file(tree: Tree, file: FileCheck) -> None:
     branch.add(Text(f"{file.state.value}: {file.detail}", style=style))
 
 
-def _add_masters(tree: Tree, masters: Mapping[str, MasterOrigin | None]) -> None:
+def _add_masters(tree: Tree, masters: Mapping[str, MasterOrigin | None]) -> Tree:
     branch = _branch(tree, "masters")
     for kind in ("bias", "dark", "flat"):
         master = masters.get(kind)
@@ -205,6 +215,7 @@ def _add_masters(tree: Tree, masters: Mapping[str, MasterOrigin | None]) -> None
         below.add(Text(f"of {plural(len(master.frames), 'frame')}: {', '.join(master.frames)}"))
         if master.calibrated_with:
             below.add(Text(f"calibrated with {_pairs(master.calibrated_with)}"))
+    return branch
 
 
 def _add_source(tree: Tree, s: SourceOrigin) -> None:

@@ -25,7 +25,7 @@ from tianyu.pipelines.science.fixedpattern import (
 )
 from tianyu.pipelines.sky_meshes import load_sky_meshes
 from tianyu.pipelines.step import StepParameters, step
-from tianyu.schema.tables import Reduction, SourcePosition
+from tianyu.schema.tables import Reduction, Source, SourcePosition
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,9 @@ def _stars(context: StepContext) -> tuple[FloatArray, FloatArray, FloatArray]:
     query = (
         select(SourcePosition.x, SourcePosition.y, SourcePosition.peak)
         .join(Reduction, Reduction.template_image_id == SourcePosition.template_image_id)
-        .where(Reduction.run_id == context.run_id)
+        .join(Source, Source.id == SourcePosition.source_id)
+        # A given position is no star, and must not change what others are corrected by.
+        .where(Reduction.run_id == context.run_id, Source.is_forced.is_(False))
     )
     with context.database.read() as connection:
         rows = connection.execute(query).all()
