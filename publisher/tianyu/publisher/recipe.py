@@ -30,7 +30,17 @@ SCOPE_PARAMETERS: Mapping[Scope, tuple[str, ...]] = {
 }
 """Parameters that a step must have to be used in a scope."""
 
-OWN_PARAMETERS = frozenset({"frames", "position", "level", "is_root"})
+OWN_PARAMETERS = frozenset(
+    {
+        "frames",
+        "position",
+        "level",
+        "is_root",
+        "template",
+        "by_hand",
+        "reference_is_of_another_night",
+    }
+)
 """Parameters that follow from the graph; a person cannot choose them."""
 
 
@@ -49,6 +59,9 @@ class Stage:
     feeds : mapping of str to str
         Parameters that get the process ids of another stage: a list where the parameter is
         one, else its single (or root) process. Implies ``after``.
+    is_adoptable : bool
+        A later run takes over what it left, where its processes would be the same again. Its
+        step writes rows that can be copied, or files, and is fed nothing.
     """
 
     name: str
@@ -56,6 +69,7 @@ class Stage:
     scope: Scope = Scope.RUN
     after: tuple[str, ...] = ()
     feeds: Mapping[str, str] = field(default_factory=dict)
+    is_adoptable: bool = False
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -114,6 +128,7 @@ def check_recipe(recipe: Recipe) -> None:
                 f"{where}: step {step.name} reads {missing[0]!r}, which no stage before it writes"
             )
         _check_parameters(where, stage, step, seen)
+        _check_adoption(where, stage, recipe)
         seen[stage.name] = _Seen(stage.scope, available.union(step.writes))
 
 
@@ -139,3 +154,17 @@ def _check_parameters(where: str, stage: Stage, step: Step[Any], seen: Mapping[s
                 f"{where}: stage {source!r} has a process per chunk, but {parameter!r} of step "
                 f"{step.name} takes one"
             )
+
+
+def _check_adoption(where: str, stage: Stage, recipe: Recipe) -> None:
+    """Check that an adoptable stage stands on such stages alone, and is known by its step."""
+    if not stage.is_adoptable:
+        return
+    by_name = {other.name: other for other in recipe.stages}
+    unfit = [name for name in stage.parents if not by_name[name].is_adoptable]
+    if unfit or stage.feeds:
+        raise GraphError(
+            f"{where}: cannot be adopted, since it hangs on {(unfit or list(stage.feeds))[0]!r}"
+        )
+    if sum(other.step == stage.step for other in recipe.stages) > 1:
+        raise GraphError(f"{where}: cannot be adopted, since its step is used by another stage")
