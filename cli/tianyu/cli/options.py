@@ -1,5 +1,6 @@
 """Options that commands share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,11 @@ DatabaseOption = Annotated[
         metavar="URL",
         help="Such as sqlite:///OUT/tianyu.sqlite. Default: the setting database_url.",
     ),
+]
+
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Folder that tianyu reduce has filled."),
 ]
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]

@@ -9,14 +9,10 @@ from rich.console import Console
 from tianyu.cli.answers import print_json
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.errors import WorkFailedError
+from tianyu.cli.nightrun import available_cores
 from tianyu.cli.parsing import parse_options, target_request
-from tianyu.cli.reduction import (
-    DATABASE_FILE,
-    ReduceRequest,
-    ReduceResult,
-    available_cores,
-    reduce_night,
-)
+from tianyu.cli.reducedfolder import DATABASE_FILE
+from tianyu.cli.reduction import ReduceRequest, ReduceResult, reduce_night
 from tianyu.publisher.publishing import CHUNK_FRAMES, FAN_OUT, PublishOptions
 from tianyu.publisher.survey import InstrumentFacts
 
@@ -136,6 +132,8 @@ def show_result(result: ReduceResult, request: ReduceRequest) -> None:
             str(summary["run_id"]), observation.name, str(observation.n_frames), *map(str, cells)
         )
     console.print(table)
+    for note in _one_pass_notes(result):
+        console.print(note)
     for summary in result.summaries:
         for rejected_frame in summary["rejected"]:
             console.print(
@@ -146,6 +144,14 @@ def show_result(result: ReduceResult, request: ReduceRequest) -> None:
     for failure in result.failures:
         console.print(f"[red]failed[/]: {failure}")
     _show_next_steps(console, result, request)
+
+
+def _one_pass_notes(result: ReduceResult) -> list[str]:
+    return [
+        f"{observation.name}: {observation.run.template}"
+        for observation in result.registration.observations
+        if observation.run is not None and observation.run.template is not None
+    ]
 
 
 def _show_next_steps(console: Console, result: ReduceResult, request: ReduceRequest) -> None:

@@ -1,6 +1,5 @@
 """Reducing a night on this machine: register, publish, work off, sum up."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from rich.progress import Progress
 from sqlalchemy import func, select
 
 from tianyu.cli.nightrun import work_off
+from tianyu.cli.reducedfolder import DATABASE_FILE, SITE
 from tianyu.publisher.publishing import PublishOptions
 from tianyu.publisher.registering import RegisterRequest, Registration, TargetRequest, register
 from tianyu.publisher.survey import InstrumentFacts
@@ -26,9 +26,6 @@ from tianyu.schema.tables import (
     Process,
     SourcePhotometry,
 )
-
-SITE = "local"
-DATABASE_FILE = "tianyu.sqlite"
 
 
 @dataclass(frozen=True)
@@ -83,13 +80,6 @@ def reduce_night(request: ReduceRequest, console: Console) -> ReduceResult:
     )
     database.dispose()
     return result
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _register(

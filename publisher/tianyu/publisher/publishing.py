@@ -83,7 +83,9 @@ class PublishedRun:
     n_processes, n_reused : int
         Of its own; and how many of ``reused_run`` it need not repeat.
     notes : tuple of str
-        Masters used and missing; whether it is one pass.
+        Masters used and missing.
+    template : str or None
+        Whose template it is measured at in one pass, in words.
     """
 
     run_id: int
@@ -93,6 +95,7 @@ class PublishedRun:
     notes: tuple[str, ...]
     n_reused: int = 0
     reused_run: int | None = None
+    template: str | None = None
 
 
 def publish(
@@ -263,13 +266,13 @@ def _read(connection: Connection, run_id: int, plan: ReductionPlan) -> Published
     query = select(Reduction.notes).where(Reduction.run_id == run_id)
     notes = connection.scalar(query) or {}
     reused = notes.get("reused", {})
-    template = (notes["template"],) if "template" in notes else ()
     return PublishedRun(
         run_id=run_id,
         recipe=plan.recipe.name,
         n_processes=n_processes or 0,
         is_new=False,
-        notes=(*plan.notes, *template),
+        notes=plan.notes,
         n_reused=reused.get("processes", 0),
         reused_run=reused.get("run"),
+        template=notes.get("template"),
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select
 
+from tianyu.pipelines.surroundings import HandVerdict
+from tianyu.publisher.verdicts import read_overrides
 from tianyu.schema.tables import Frame, FrameVerdict, Image
 
 _FRAMES = (
@@ -41,6 +43,8 @@ class FrameRecord:
         From the reference frame's x axis to this frame's, in (−180, 180].
     is_good : bool or None
         None before the frames of the night have been judged.
+    said : str or None
+        What a person has said of the frame by now, whether or not this run knows of it.
     """
 
     image_id: int
@@ -62,14 +66,23 @@ class FrameRecord:
     airmass: float | None
     is_good: bool | None
     reason: str | None
+    said: str | None
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether the run's verdict is a person's."""
+        return self.said is not None and self.said in (self.reason or "")
 
 
 def read_frames(connection: Connection, run: int) -> list[FrameRecord]:
     """Return the frames that a run has measured, in the order of time."""
-    return [_record(row) for row in connection.execute(_FRAMES, {"run": run})]
+    rows = connection.execute(_FRAMES, {"run": run}).all()
+    overrides = read_overrides(connection, [row.image_id for row in rows])
+    said = {o.image_id: HandVerdict(**o.parameters).text for o in overrides}
+    return [_record(row, said.get(row.image_id)) for row in rows]
 
 
-def _record(row: Row[Any]) -> FrameRecord:
+def _record(row: Row[Any], said: str | None) -> FrameRecord:
     shift_x, shift_y, rotation = _displacement(row) if row.is_aligned else (None, None, None)
     return FrameRecord(
         image_id=row.image_id,
@@ -92,6 +105,7 @@ def _record(row: Row[Any]) -> FrameRecord:
         is_good=None if row.is_good is None else bool(row.is_good),
         # A frame without a verdict may already have a problem.
         reason=row.reason or row.problem or None,
+        said=said,
     )
 
 
