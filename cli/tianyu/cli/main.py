@@ -35,7 +35,7 @@ COMMANDS = (
     CommandEntry(
         "frames",
         "tianyu.cli.frames:frames_command",
-        "Show what was measured in each frame of a night.",
+        "Show what was measured in each frame of a night, and overrule the tests.",
     ),
     CommandEntry(
         "init",

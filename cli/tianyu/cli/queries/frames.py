@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select
 
+from tianyu.pipelines.science.selection import RejectReason
 from tianyu.pipelines.surroundings import HandVerdict
 from tianyu.publisher.verdicts import read_overrides
 from tianyu.schema.tables import Frame, FrameVerdict, Image
@@ -20,6 +21,7 @@ _FRAMES = (
         Image.exposure_s,
         FrameVerdict.is_good,
         FrameVerdict.reason,
+        FrameVerdict.reject_bits,
     )
     .join(Image, Image.id == Frame.image_id)
     .outerjoin(
@@ -43,6 +45,8 @@ class FrameRecord:
         From the reference frame's x axis to this frame's, in (−180, 180].
     is_good : bool or None
         None before the frames of the night have been judged.
+    failed_tests : tuple of str
+        Names of RejectReason; empty for a good frame.
     said : str or None
         What a person has said of the frame by now, whether or not this run knows of it.
     """
@@ -66,6 +70,7 @@ class FrameRecord:
     airmass: float | None
     is_good: bool | None
     reason: str | None
+    failed_tests: tuple[str, ...]
     said: str | None
 
     @property
@@ -105,6 +110,9 @@ def _record(row: Row[Any], said: str | None) -> FrameRecord:
         is_good=None if row.is_good is None else bool(row.is_good),
         # A frame without a verdict may already have a problem.
         reason=row.reason or row.problem or None,
+        failed_tests=tuple(
+            test.name.lower() for test in RejectReason(row.reject_bits or 0) if test.name
+        ),
         said=said,
     )
 
