@@ -23,8 +23,8 @@ REJECTED = ("light_r_0003", "light_r_0008")
 ACCEPTED = "light_r_0011"
 CURVES = (
     "SELECT source_id, image_id, radius_pix, x, y, bjd_tdb_mid, is_default_radius, flux, "
-    "flux_error, relative_flux, relative_flux_error, flags, is_reference, frame_is_good FROM light_curve "
-    "ORDER BY source_id, image_id, radius_pix"
+    "flux_error, relative_flux, relative_flux_error, flags, is_reference, frame_is_good "
+    "FROM light_curve ORDER BY source_id, image_id, radius_pix"
 )
 
 

@@ -25,6 +25,13 @@ def reduce_command(
         Path, typer.Option("--out", metavar="DIR", help="Folder for the database and products.")
     ],
     *,
+    observation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name of the observation that the light frames make. Default: from the headers.",
+        ),
+    ] = None,
     target: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the target.")] = None,
     ra: Annotated[
         float | None, typer.Option(metavar="DEG", help="Right ascension of the target, ICRS.")
@@ -86,6 +93,7 @@ def reduce_command(
     request = ReduceRequest(
         paths=tuple(paths),
         out=out,
+        observation=observation,
         target=target_request(target, ra, dec, target_pixel),
         facts=InstrumentFacts(
             latitude_deg=site_lat,

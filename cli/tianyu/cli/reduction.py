@@ -39,6 +39,7 @@ class ReduceRequest:
     options: PublishOptions
     workers: int
     database_url: str | None = None
+    observation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def _register(
                 paths=request.paths,
                 site_id=site_id,
                 root=request.out,
+                observation=request.observation,
                 target=request.target,
                 facts=request.facts,
                 options=request.options,
