@@ -168,7 +168,9 @@ def _summaries(connection: Connection, runs: list[int] | None) -> list[RunSummar
 
 
 def _in_words(notes: Mapping[str, Any]) -> tuple[str, ...]:
-    words = [str(notes[name]) for name in ("template", "relative_photometry") if name in notes]
+    words = [
+        str(notes[name]) for name in ("template", "errors", "relative_photometry") if name in notes
+    ]
     reused = notes.get("reused")
     if reused is not None:
         n = plural(reused["processes"], "process", "processes")
