@@ -103,6 +103,10 @@ def publish_command(
         int, typer.Option(min=2, metavar="K", help="Stacks merged per node of the tree.")
     ] = FAN_OUT,
     option: SetOption = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Repeat even what an earlier run did just the same."),
+    ] = False,
     site: Annotated[
         str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
     ] = None,
@@ -117,7 +121,11 @@ def publish_command(
     """
     settings = load_settings(database_url=database, site=site)
     options = PublishOptions(
-        recipe=recipe, chunk_frames=chunk, fan_out=fan_out, steps=parse_options(option or [])
+        recipe=recipe,
+        chunk_frames=chunk,
+        fan_out=fan_out,
+        steps=parse_options(option or []),
+        is_fresh=fresh,
     )
     with open_database(database) as opened:
         with opened.read() as connection:
@@ -127,7 +135,8 @@ def publish_command(
     if as_json:
         print_json(run)
     elif run.is_new:
-        typer.echo(f"run {run.run_id}: {run.n_processes} processes of recipe {run.recipe}")
+        reused = f", {run.n_reused} of run {run.reused_run} not repeated" if run.n_reused else ""
+        typer.echo(f"run {run.run_id}: {run.n_processes} processes of recipe {run.recipe}{reused}")
     else:
         typer.echo(f"run {run.run_id} is this reduction already; nothing was published")
 
