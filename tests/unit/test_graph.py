@@ -10,17 +10,22 @@ from hypothesis import strategies as st
 from tianyu.pipelines.errors import InvalidParametersError
 from tianyu.pipelines.step import validate
 from tianyu.publisher.graph import GraphInputs, build_graph, check_options, chunks
-from tianyu.publisher.recipes import LIGHT_CURVES, MASTER_FLAT
+from tianyu.publisher.recipes import LIGHT_CURVES, LIGHT_CURVES_ONE_PASS, MASTER_FLAT
+from tianyu.publisher.reuse import Reuse
 from tianyu.schema.errors import GraphError
 
 
-def build(n_frames=1, recipe=LIGHT_CURVES, *, chunk=1, fan_out=5, surroundings=None, **options):
+def build(
+    n_frames=1, recipe=LIGHT_CURVES, *, chunk=1, fan_out=5, surroundings=None, parents=(),
+    reuse=None, **options,
+):  # fmt: skip
     inputs = GraphInputs(
         frames=range(1, n_frames + 1),
         surroundings=surroundings or {},
         options=options,
         chunk_frames=chunk,
         fan_out=fan_out,
+        parents=parents,
     )
     ids = itertools.count(10**18)
     return build_graph(
@@ -29,6 +34,7 @@ def build(n_frames=1, recipe=LIGHT_CURVES, *, chunk=1, fan_out=5, surroundings=N
         draw_ids=lambda n: [next(ids) for _ in range(n)],
         queue_of={"cpu": 1, "gpu": 2}.__getitem__,
         priority=7,
+        reuse=reuse,
     )
 
 
@@ -182,3 +188,33 @@ def test_a_master_is_one_process():
     (process,) = build(7, MASTER_FLAT, chunk=2, master_flat={"method": "mode"})
     assert process.parameters["frames"] == list(range(1, 8))
     assert process.parameters["method"] == "mode"
+
+
+def test_stages_that_another_run_has_done_are_parents_and_not_repeated():
+    """Worked by hand: two chunks of the first run stay; what is new waits for the take-over."""
+    reuse = Reuse(7, {"reference": [11], "align": [12, 13]}, ("reference_frame", "frame"))
+    processes = build(4, chunk=2, reuse=reuse)
+    adopt, select, stack = processes[:3]
+    assert adopt.command == "adopt_measurements"
+    assert adopt.parameters == {"source_run": 7, "kinds": ["reference_frame", "frame"]}
+    assert set(adopt.parents) == {11, 12, 13}
+    assert set(select.parents) == {12, 13, adopt.id}
+    assert stack.parameters["children"] == ["12", "13"]
+    assert set(stack.parents) == {12, 13, select.id}
+    whole = [process.command for process in build(4, chunk=2)]
+    assert [process.command for process in processes[1:]] == whole[3:]
+
+
+def test_one_pass_measures_each_chunk_once_after_the_template():
+    template = {"run_id": 3, "image_id": 4}
+    processes = build(
+        4, LIGHT_CURVES_ONE_PASS, chunk=2, parents=(99,), surroundings={"template": template}
+    )
+    assert [process.command for process in processes] == [
+        "adopt_template", "measure_frames", "measure_frames", "select_frames",
+        "relative_photometry", "diagnostics",
+    ]  # fmt: skip
+    adopt, *chunks_of = processes[:3]
+    assert adopt.parents == (99,)
+    assert adopt.parameters["template"] == template
+    assert all(set(chunk.parents) == {adopt.id} for chunk in chunks_of)

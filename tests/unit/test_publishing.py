@@ -133,7 +133,7 @@ def test_other_options_are_another_run(observe, publish_here, options):
 
 @pytest.mark.parametrize(
     "broken",
-    ["insert_run", "insert_graph", "build_graph", "surroundings_of", "find_run", "ensure_queue"],
+    ["insert_run", "insert_graph", "build_graph", "plan_reduction", "find_run", "ensure_queue"],
 )
 def test_an_error_anywhere_leaves_nothing(observe, publish_here, count, monkeypatch, broken):
     observation_id = observe()

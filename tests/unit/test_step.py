@@ -72,7 +72,7 @@ def test_every_step_says_what_it_does_and_documents_its_parameters(name):
 
 
 def test_an_unknown_step_is_answered_with_the_known_ones():
-    with pytest.raises(InvalidParametersError, match=r"no step 'brew'; known steps: bake, calib"):
+    with pytest.raises(InvalidParametersError, match=r"no step 'brew'; known steps: adopt_m"):
         find_step("brew")
 
 

@@ -107,7 +107,7 @@ def test_a_name_that_is_taken_is_an_error_at_import(
 
 
 def test_an_unknown_step_is_answered_with_the_known_ones(new_module: NewModule) -> None:
-    with pytest.raises(InvalidParametersError, match="no step 'unheard'; known steps: calibrate"):
+    with pytest.raises(InvalidParametersError, match="no step 'unheard'; known steps: adopt_m"):
         step.find_step("unheard")
 
 

@@ -11,8 +11,9 @@ from tianyu.cli.answers import print_json
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.demoplot import plot_recovered
 from tianyu.cli.errors import WorkFailedError
+from tianyu.cli.nightrun import available_cores
 from tianyu.cli.recovery import Recovered, recover
-from tianyu.cli.reduction import ReduceRequest, available_cores, reduce_night
+from tianyu.cli.reduction import ReduceRequest, reduce_night
 from tianyu.pipelines.simulation import NightPlan, NightTruth, simulate_night
 from tianyu.publisher.publishing import PublishOptions
 from tianyu.publisher.registering import TargetRequest

@@ -9,7 +9,7 @@ from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import standard_output
 from tianyu.cli.options import DatabaseOption, JsonOption, RunOption
-from tianyu.cli.reduction import DATABASE_FILE
+from tianyu.cli.reducedfolder import DATABASE_FILE
 from tianyu.schema.database import sqlite_url
 from tianyu.schema.errors import ConfigurationError
 

@@ -40,7 +40,7 @@ COMMANDS = (
     CommandEntry(
         "frames",
         "tianyu.cli.frames:frames_command",
-        "Show what was measured in each frame of a night.",
+        "Show what was measured in each frame of a night, and overrule the tests.",
     ),
     CommandEntry(
         "init",
@@ -70,7 +70,7 @@ COMMANDS = (
         "tianyu.cli.services:consumer_command",
         "Claim and run processes of one site and group; run as many as you like.",
     ),
-    CommandEntry("run", "tianyu.cli.run:app", "List, show, cancel, rescue and purge runs."),
+    CommandEntry("run", "tianyu.cli.run:app", "List, show, use, cancel, rescue and purge runs."),
     CommandEntry("process", "tianyu.cli.process:app", "Show, retry and cancel one process."),
     CommandEntry(
         "steps", "tianyu.cli.steps:steps_command", "List the steps, or the parameters of one."

@@ -1,5 +1,6 @@
 """Working a database's processes off on this machine: a manager, a consumer, and bars to watch."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -117,6 +118,13 @@ def work_off(
         manager.stop()
         thread.join()
     return not interrupted.is_set()
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager

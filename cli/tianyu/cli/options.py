@@ -14,6 +14,11 @@ DatabaseOption = Annotated[
     ),
 ]
 
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Folder that tianyu reduce has filled."),
+]
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")]
 
 RunOption = Annotated[

@@ -21,6 +21,7 @@ from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.options import DatabaseOption, JsonOption
 from tianyu.cli.queries.runs import read_run
+from tianyu.cli.queries.uses import uses_of
 from tianyu.cli.words import plural, size
 from tianyu.schema.database import Database
 from tianyu.schema.directory import find_site
@@ -102,7 +103,8 @@ def find_leftovers(connection: Connection, run_id: int, site_id: int) -> Leftove
     NotFoundError
         If there is no such run.
     ConfigurationError
-        If it has not ended, or its light curves are the current ones of an observation.
+        If it has not ended, its light curves are the current ones of an observation, or another
+        run still needs what it has left.
     """
     _refuse_needed(connection, run_id)
     copies = connection.execute(
@@ -133,6 +135,11 @@ def _refuse_needed(connection: Connection, run_id: int) -> None:
     shown = connection.scalar(
         select(Observation.name).where(Observation.current_run_id == run_id).limit(1)
     )
+    for use in uses_of(connection, run_id):
+        raise ConfigurationError(
+            f"run {use.run} uses {plural(use.n_processes, 'process', 'processes')} of run {run_id} "
+            f"and {use.why}; purge run {run_id} when run {use.run} has ended and been superseded"
+        )
     if shown is not None:
         raise ConfigurationError(
             f"run {run_id} is the current one of observation {shown!r}; only runs that another "

@@ -1,7 +1,8 @@
 """``tianyu reduce``: from a folder of frames to light curves, in one command."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -9,15 +10,11 @@ from rich.console import Console
 from tianyu.cli.answers import print_json
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.errors import WorkFailedError
+from tianyu.cli.nightrun import available_cores
 from tianyu.cli.options import PositionsOption, StackLightCurvesOption
 from tianyu.cli.parsing import parse_options, target_request, with_stacks
-from tianyu.cli.reduction import (
-    DATABASE_FILE,
-    ReduceRequest,
-    ReduceResult,
-    available_cores,
-    reduce_night,
-)
+from tianyu.cli.reducedfolder import DATABASE_FILE
+from tianyu.cli.reduction import ReduceRequest, ReduceResult, reduce_night
 from tianyu.publisher.positions import read_positions
 from tianyu.publisher.publishing import CHUNK_FRAMES, FAN_OUT, PublishOptions
 from tianyu.publisher.survey import InstrumentFacts
@@ -31,6 +28,13 @@ def reduce_command(
         Path, typer.Option("--out", metavar="DIR", help="Folder for the database and products.")
     ],
     *,
+    observation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name of the observation that the light frames make. Default: from the headers.",
+        ),
+    ] = None,
     target: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the target.")] = None,
     ra: Annotated[
         float | None, typer.Option(metavar="DEG", help="Right ascension of the target, ICRS.")
@@ -94,6 +98,7 @@ def reduce_command(
     request = ReduceRequest(
         paths=tuple(paths),
         out=out,
+        observation=observation,
         target=target_request(target, ra, dec, target_pixel),
         facts=InstrumentFacts(
             latitude_deg=site_lat,
@@ -143,18 +148,31 @@ def show_result(result: ReduceResult, request: ReduceRequest) -> None:
             str(summary["run_id"]), observation.name, str(observation.n_frames), *map(str, cells)
         )
     console.print(table)
+    for note in _one_pass_notes(result):
+        console.print(note)
     for summary in result.summaries:
-        for rejected_frame in summary["rejected"]:
-            console.print(
-                f"[yellow]rejected[/]: {rejected_frame['frame']}: {rejected_frame['reason']}"
-            )
-        for note in summary["notes"]:
-            console.print(f"[yellow]note[/]: {note}", soft_wrap=True)
-        for kind, path in summary["products"].items():
-            console.print(f"{kind.replace('_', ' ')}: {Path(result.folder) / path}")
+        _show_summary(console, summary, Path(result.folder))
     for failure in result.failures:
         console.print(f"[red]failed[/]: {failure}")
     _show_next_steps(console, result, request)
+
+
+def _show_summary(console: Console, summary: Mapping[str, Any], folder: Path) -> None:
+    """Say what of one run a person should know: what was left out, and where its files are."""
+    for rejected_frame in summary["rejected"]:
+        console.print(f"[yellow]rejected[/]: {rejected_frame['frame']}: {rejected_frame['reason']}")
+    for note in summary["notes"]:
+        console.print(f"[yellow]note[/]: {note}", soft_wrap=True)
+    for kind, path in summary["products"].items():
+        console.print(f"{kind.replace('_', ' ')}: {folder / path}")
+
+
+def _one_pass_notes(result: ReduceResult) -> list[str]:
+    return [
+        f"{observation.name}: {observation.run.template}"
+        for observation in result.registration.observations
+        if observation.run is not None and observation.run.template is not None
+    ]
 
 
 def _show_next_steps(console: Console, result: ReduceResult, request: ReduceRequest) -> None:

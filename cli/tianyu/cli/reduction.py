@@ -1,6 +1,5 @@
 """Reducing a night on this machine: register, publish, work off, sum up."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from rich.progress import Progress
 from sqlalchemy import func, select
 
 from tianyu.cli.nightrun import work_off
+from tianyu.cli.reducedfolder import DATABASE_FILE, SITE
 from tianyu.publisher.positions import Position
 from tianyu.publisher.publishing import PublishOptions
 from tianyu.publisher.registering import RegisterRequest, Registration, TargetRequest, register
@@ -30,9 +30,6 @@ from tianyu.schema.tables import (
     SourcePhotometry,
 )
 
-SITE = "local"
-DATABASE_FILE = "tianyu.sqlite"
-
 
 @dataclass(frozen=True)
 class ReduceRequest:
@@ -46,6 +43,7 @@ class ReduceRequest:
     workers: int
     database_url: str | None = None
     positions: tuple[Position, ...] = ()
+    observation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,13 +87,6 @@ def reduce_night(request: ReduceRequest, console: Console) -> ReduceResult:
     return result
 
 
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _register(
     database: Database, request: ReduceRequest, site_id: int, console: Console
 ) -> Registration:
@@ -113,6 +104,7 @@ def _register(
                 paths=request.paths,
                 site_id=site_id,
                 root=request.out,
+                observation=request.observation,
                 target=request.target,
                 positions=request.positions,
                 facts=request.facts,

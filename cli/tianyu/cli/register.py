@@ -111,6 +111,10 @@ def publish_command(
     ] = FAN_OUT,
     stack_light_curves: StackLightCurvesOption = None,
     option: SetOption = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Repeat even what an earlier run did just the same."),
+    ] = False,
     site: Annotated[
         str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
     ] = None,
@@ -129,6 +133,7 @@ def publish_command(
         chunk_frames=chunk,
         fan_out=fan_out,
         steps=with_stacks(parse_options(option or []), stack_light_curves),
+        is_fresh=fresh,
     )
     with open_database(database) as opened:
         with opened.read() as connection:
@@ -138,7 +143,8 @@ def publish_command(
     if as_json:
         print_json(run)
     elif run.is_new:
-        typer.echo(f"run {run.run_id}: {run.n_processes} processes of recipe {run.recipe}")
+        reused = f", {run.n_reused} of run {run.reused_run} not repeated" if run.n_reused else ""
+        typer.echo(f"run {run.run_id}: {run.n_processes} processes of recipe {run.recipe}{reused}")
     else:
         typer.echo(f"run {run.run_id} is this reduction already; nothing was published")
 

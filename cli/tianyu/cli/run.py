@@ -1,8 +1,9 @@
-"""``tianyu run``: list, show, cancel, rescue and purge runs."""
+"""``tianyu run``: list, show, use, cancel, rescue and purge runs."""
 
 from typing import Annotated
 
 import typer
+from sqlalchemy import Connection, select
 
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
@@ -13,11 +14,14 @@ from tianyu.cli.queries.costs import read_costs
 from tianyu.cli.queries.runs import list_runs, read_run
 from tianyu.cli.render.runs import run_view, runs_table
 from tianyu.cli.words import plural
-from tianyu.schema.states import RESCUABLE
+from tianyu.pipelines.current import make_current
+from tianyu.schema.errors import ConfigurationError
+from tianyu.schema.states import RESCUABLE, State
+from tianyu.schema.tables import Process
 from tianyu.schema.transitions import operator
 
 app = typer.Typer(
-    help="List, show, cancel, rescue and purge runs.\n\nExample: tianyu run list",
+    help="List, show, use, cancel, rescue and purge runs.\n\nExample: tianyu run list",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -57,6 +61,48 @@ def show(run: RunArgument, database: DatabaseOption = None, as_json: JsonOption 
         print_json({"run": summary, "cost": cost, "total": cost.total})
     else:
         standard_output().print(run_view(summary, cost))
+
+
+@app.command("use")
+def use(run: RunArgument, database: DatabaseOption = None, as_json: JsonOption = False) -> None:
+    """Let ``light_curve`` show this run of its observation from now on.
+
+    The runs of an observation stand side by side; the newest that ended is shown until a person
+    chooses another one.
+
+    Example: tianyu run use 3
+    """
+    with open_database(database) as opened:
+        before = opened.retry(lambda connection: use_run(connection, run))
+    if as_json:
+        print_json({"run": run, "before": before})
+    elif before == run:
+        typer.echo(f"run {run} is the current one already")
+    else:
+        was = "none was before" if before is None else f"before it was run {before}"
+        typer.echo(f"run {run} is the current one now; {was}")
+
+
+def use_run(connection: Connection, run: int) -> int | None:
+    """Make a run the current one; return the one that was.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such run.
+    ConfigurationError
+        If it has no light curves to show.
+    """
+    summary = read_run(connection, run)
+    query = select(Process.state).where(
+        Process.run_id == run, Process.command == "relative_photometry"
+    )
+    if connection.scalar(query) != State.SUCCEEDED.value:
+        raise ConfigurationError(
+            f"run {run} of recipe {summary.recipe} has no light curves (yet); `tianyu status "
+            f"{run}` says how it stands"
+        )
+    return make_current(connection, run)
 
 
 @app.command("cancel")

@@ -1,7 +1,7 @@
 """Recognising the sources of a sky that earlier templates have found."""
 
 import numpy as np
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, func, or_, select
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.align import align
@@ -68,7 +68,9 @@ def _templates(connection: Connection, sky_id: int) -> list[int]:
         select(Reduction.template_image_id)
         .join(Observation, Observation.id == Reduction.observation_id)
         .where(Observation.sky_id == sky_id, Reduction.template_image_id.is_not(None))
-        .order_by(Reduction.run_id.desc())
+        # Nights that were measured at an earlier template share it.
+        .group_by(Reduction.template_image_id)
+        .order_by(func.max(Reduction.run_id).desc())
         .limit(NEWEST_TEMPLATES)
     )
     newest = list(connection.scalars(query))

@@ -1,4 +1,4 @@
-"""Parameters that several steps share: where the telescope stands and where it looks."""
+"""Parameters that several steps share: where the telescope stands and looks, what people said."""
 
 from pydantic import Field
 
@@ -18,3 +18,25 @@ class FieldCentre(StepParameters):
 
     ra_deg: float | None = Field(None, ge=0, lt=360)
     dec_deg: float | None = Field(None, ge=-90, le=90)
+
+
+class HandVerdict(StepParameters):
+    """What a person said of a frame."""
+
+    image_id: int
+    is_good: bool
+    author: str
+    reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Who said what, and why."""
+        said = f"{'accepted' if self.is_good else 'rejected'} by hand by {self.author}"
+        return f"{said}: {self.reason}" if self.reason else said
+
+
+class SkyTemplate(StepParameters):
+    """A template of the sky that an earlier night has left."""
+
+    run_id: int = Field(ge=1, description="run that made it")
+    image_id: int = Field(ge=1, description="the template: fluxes are measured at its sources")

@@ -1,15 +1,18 @@
 """From a recipe and a set of frames to processes with their dependencies."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tianyu.pipelines.calibration import Calibration
 from tianyu.pipelines.step import Step, find_step, validate
 from tianyu.publisher.recipe import OWN_PARAMETERS, Recipe, Scope, Stage, takes_list
+from tianyu.publisher.reuse import Reuse
 from tianyu.schema.errors import GraphError
 from tianyu.schema.pid import to_text
 from tianyu.schema.transitions.publish import ProcessSpec
+
+ADOPTION_STEP = "adopt_measurements"
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class GraphInputs:
         Parameters by step and name, chosen by a person.
     chunk_frames, fan_out : int
         Frames per process; children per node of a tree.
+    parents : tuple of int
+        Processes of other runs that the first stages wait for.
     """
 
     frames: Sequence[int]
@@ -33,6 +38,7 @@ class GraphInputs:
     options: Mapping[str, Mapping[str, Any]]
     chunk_frames: int
     fan_out: int
+    parents: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.frames:
@@ -47,13 +53,16 @@ class GraphInputs:
 
 @dataclass(frozen=True)
 class _Draft:
-    """A process before it has an id; parents and fed ids are indices of drafts."""
+    """A process before it has an id; parents and fed ids are indices of drafts.
 
-    stage: Stage
+    ``existing`` is the id of one that another run has done; it is not published again.
+    """
+
     step: Step[Any]
     values: Mapping[str, Any]
-    parents: tuple[int, ...]
-    feeds: Mapping[str, tuple[int, ...]]
+    parents: tuple[int, ...] = ()
+    feeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    existing: int | None = None
 
 
 def build_graph(
@@ -63,6 +72,7 @@ def build_graph(
     draw_ids: Callable[[int], Sequence[int]],
     queue_of: Callable[[str], int],
     priority: int = 100,
+    reuse: Reuse | None = None,
 ) -> list[ProcessSpec]:
     """Build the processes of a recipe, parents before children, all parameters validated.
 
@@ -76,6 +86,9 @@ def build_graph(
         Queue of a hardware group.
     priority : int
         Of every process; smaller runs first.
+    reuse : Reuse, optional
+        Stages that another run has done: their processes are parents here, and one more process
+        takes over their rows before anything else is done.
 
     Raises
     ------
@@ -87,16 +100,25 @@ def build_graph(
     check_options(recipe, inputs.options)
     drafts: list[_Draft] = []
     made: dict[str, list[int]] = {}
+    if reuse is not None:
+        drafts.extend(_adopted_drafts(recipe, reuse, made))
+    adoption = tuple(range(len(drafts)))[-1:]
     for stage in recipe.stages:
-        if stage.only_with is not None and stage.only_with not in inputs.options:
+        is_off = stage.only_with is not None and stage.only_with not in inputs.options
+        if stage.name in made or is_off:
             continue
         first = len(drafts)
-        drafts.extend(_stage_drafts(stage, inputs, made, first))
+        drafts.extend(_stage_drafts(stage, inputs, made, first, adoption))
         # The root stands for a whole tree, all its processes for any other stage.
         whole = list(range(first, len(drafts)))
         made[stage.name] = whole[-1:] if stage.scope is Scope.TREE else whole
-    ids = draw_ids(len(drafts))
-    return [_spec(draft, ids, i, queue_of, priority) for i, draft in enumerate(drafts)]
+    new = iter(draw_ids(sum(draft.existing is None for draft in drafts)))
+    ids = [next(new) if draft.existing is None else draft.existing for draft in drafts]
+    return [
+        _spec(draft, ids, i, queue_of, priority, inputs.parents)
+        for i, draft in enumerate(drafts)
+        if draft.existing is None
+    ]
 
 
 def check_options(recipe: Recipe, options: Mapping[str, Mapping[str, Any]]) -> None:
@@ -144,20 +166,37 @@ def chunks(frames: Sequence[int], size: int) -> list[tuple[int, ...]]:
     return [tuple(frames[start : start + size]) for start in range(0, len(frames), size)]
 
 
+def _adopted_drafts(recipe: Recipe, reuse: Reuse, made: dict[str, list[int]]) -> list[_Draft]:
+    """Return a draft per process that is not repeated, and last the one that takes over."""
+    drafts: list[_Draft] = []
+    for stage in recipe.stages:
+        if stage.name in reuse.stages:
+            step, first = find_step(stage.step), len(drafts)
+            drafts.extend(_Draft(step, {}, existing=pid) for pid in reuse.stages[stage.name])
+            made[stage.name] = list(range(first, len(drafts)))
+    values = {"source_run": reuse.run_id, "kinds": reuse.kinds}
+    parents = tuple(range(len(drafts)))
+    return [*drafts, _Draft(find_step(ADOPTION_STEP), values, parents)]
+
+
 def _stage_drafts(
-    stage: Stage, inputs: GraphInputs, made: Mapping[str, Sequence[int]], first: int
+    stage: Stage,
+    inputs: GraphInputs,
+    made: Mapping[str, Sequence[int]],
+    first: int,
+    adoption: tuple[int, ...],
 ) -> Iterator[_Draft]:
     step = find_step(stage.step)
-    waits_for = tuple(i for parent in stage.parents for i in made[parent])
+    waits_for = (*(i for parent in stage.parents for i in made[parent]), *adoption)
     common = {**inputs.surroundings, **inputs.options.get(stage.step, {})}
     feeds = {name: tuple(made[source]) for name, source in stage.feeds.items()}
     if stage.scope is Scope.RUN:
         values = {"frames": tuple(inputs.frames), **common}
-        yield _Draft(stage, step, values, waits_for, feeds)
+        yield _Draft(step, values, waits_for, feeds)
     elif stage.scope is Scope.CHUNK:
         for position, chunk in enumerate(chunks(inputs.frames, inputs.chunk_frames)):
             values = {"frames": chunk, "position": position, **common}
-            yield _Draft(stage, step, values, waits_for, feeds)
+            yield _Draft(step, values, waits_for, feeds)
     else:
         yield from _tree_drafts(stage, step, inputs, made, common, first)
 
@@ -186,7 +225,7 @@ def _tree_drafts(
                 "is_root": len(groups) == 1,
                 **common,
             }
-            yield _Draft(stage, step, values, (*group, *others), {fed_name: group})
+            yield _Draft(step, values, (*group, *others), {fed_name: group})
         below = list(range(number, number + len(groups)))
         number += len(groups)
 
@@ -197,6 +236,7 @@ def _spec(
     index: int,
     queue_of: Callable[[str], int],
     priority: int,
+    first_parents: tuple[int, ...],
 ) -> ProcessSpec:
     fields = draft.step.parameters.model_fields
     values = {name: value for name, value in draft.values.items() if name in fields}
@@ -206,12 +246,13 @@ def _spec(
     checked = validate(draft.step.name, values)
     calibration = getattr(checked, "calibration", None)
     masters = () if calibration is None else _masters(calibration)
+    others = masters if draft.parents else (*first_parents, *masters)
     return ProcessSpec(
         id=ids[index],
         command=draft.step.name,
         parameters=checked.model_dump(mode="json"),
         queue_id=queue_of(draft.step.group),
-        parents=tuple(dict.fromkeys([*(ids[i] for i in draft.parents), *masters])),
+        parents=tuple(dict.fromkeys([*(ids[i] for i in draft.parents), *others])),
         priority=priority,
         repeatable=draft.step.repeatable,
     )

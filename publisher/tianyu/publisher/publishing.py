@@ -1,38 +1,27 @@
 """Publishing the reduction of an observation: one run, one transaction, at most once."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from statistics import median_low
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from tianyu.publisher.collisions import retry_collisions
 from tianyu.publisher.graph import GraphInputs, build_graph
-from tianyu.publisher.masters import FrameProperties, MatchedMasters, julian_date, match_masters
-from tianyu.publisher.recipe import check_recipe
-from tianyu.publisher.recipes import DEFAULT_RECIPES, find_recipe
-from tianyu.publisher.surroundings import surroundings_of
+from tianyu.publisher.plans import ReductionPlan, plan_again, plan_reduction
+from tianyu.publisher.reuse import Reuse, find_reusable
 from tianyu.schema.database import Database
 from tianyu.schema.directory import code_version, ensure_queue
-from tianyu.schema.errors import GraphError, NotFoundError
+from tianyu.schema.errors import GraphError
 from tianyu.schema.pid import PidFactory
-from tianyu.schema.tables import (
-    Image,
-    ImageCopy,
-    Instrument,
-    Observation,
-    Process,
-    Reduction,
-    Site,
-)
+from tianyu.schema.tables import Process, Queue, Reduction
 from tianyu.schema.transitions.publish import (
+    ProcessSpec,
     RunSpec,
     find_run,
     insert_graph,
     insert_run,
-    run_key,
 )
 
 CHUNK_FRAMES = 32
@@ -43,13 +32,6 @@ FAN_OUT = 5
 
 PRIORITIES = range(-1000, 1001)
 """Priorities that people may give; the column holds a little more."""
-
-_WANTED_MASTERS = {
-    "bias": (),
-    "dark": ("bias",),
-    "flat": ("bias", "dark"),
-    "light": ("bias", "dark", "flat"),
-}
 
 _PIDS = PidFactory()
 
@@ -68,6 +50,8 @@ class PublishOptions:
         Parameters by step and name.
     priority : int
         Smaller runs first.
+    is_fresh : bool
+        Repeat everything, even what an earlier run of the observation did just the same.
 
     Raises
     ------
@@ -80,6 +64,7 @@ class PublishOptions:
     fan_out: int = FAN_OUT
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     priority: int = 100
+    is_fresh: bool = False
 
     def __post_init__(self) -> None:
         if self.priority not in PRIORITIES:
@@ -91,13 +76,26 @@ class PublishOptions:
 
 @dataclass(frozen=True)
 class PublishedRun:
-    """A run that is in the database; ``is_new`` is False when it already was."""
+    """A run that is in the database; ``is_new`` is False when it already was.
+
+    Attributes
+    ----------
+    n_processes, n_reused : int
+        Of its own; and how many of ``reused_run`` it need not repeat.
+    notes : tuple of str
+        Masters used and missing.
+    template : str or None
+        Whose template it is measured at in one pass, in words.
+    """
 
     run_id: int
     recipe: str
     n_processes: int
     is_new: bool
     notes: tuple[str, ...]
+    n_reused: int = 0
+    reused_run: int | None = None
+    template: str | None = None
 
 
 def publish(
@@ -129,47 +127,79 @@ def publish(
         If a parameter does not validate; nothing is published then.
     """
     chosen = options or PublishOptions()
+    return _published(
+        database,
+        f"observation {observation_id}",
+        lambda c: _publish(c, _plan(c, observation_id, site_id, chosen), site_id, chosen),
+    )
+
+
+def publish_again(database: Database, run_id: int, *, is_fresh: bool = False) -> PublishedRun:
+    """Publish a run once more with what people say of its frames now, and all else as it was.
+
+    What does not depend on the verdicts is not repeated. Where they are those of an earlier run,
+    that run is the answer.
+
+    Parameters
+    ----------
+    database : Database
+    run_id : int
+    is_fresh : bool
+        Repeat everything.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such run of an observation.
+    GraphError
+        If its recipe or its frames are gone.
+    """
+    options = PublishOptions(is_fresh=is_fresh)
+
+    def work(connection: Connection) -> PublishedRun:
+        plan = plan_again(connection, run_id)
+        return _publish(connection, plan, _site_of(connection, run_id), options)
+
+    return _published(database, f"run {run_id}", work)
+
+
+def _published(
+    database: Database, what: str, work: Callable[[Connection], PublishedRun]
+) -> PublishedRun:
     try:
-        return retry_collisions(database, lambda c: _publish(c, observation_id, site_id, chosen))
+        return retry_collisions(database, work)
     except IntegrityError as error:
         raise GraphError(
-            f"observation {observation_id} could not be published: {error.orig}; publish it again"
+            f"{what} could not be published: {error.orig}; publish it again"
         ) from error
 
 
-def _publish(
+def _plan(
     connection: Connection, observation_id: int, site_id: int, options: PublishOptions
-) -> PublishedRun:
-    observation = _observation(connection, observation_id)
-    recipe = find_recipe(options.recipe or _default_recipe(observation))
-    check_recipe(recipe)
-    if recipe.kind != observation.kind:
-        raise GraphError(
-            f"recipe {recipe.name} is for {recipe.kind} frames, but observation "
-            f"{observation.name!r} holds {observation.kind} frames"
-        )
-    frames = _frames(connection, observation, site_id)
-    masters = _masters(connection, observation, frames, site_id)
-    surroundings = surroundings_of(connection, observation, frames, masters)
-    parameters = {
-        "observation": observation.name,
-        "chunk_frames": options.chunk_frames,
-        "fan_out": options.fan_out,
-        "options": {name: dict(values) for name, values in sorted(options.steps.items())},
-        "surroundings": surroundings,
-    }
-    key = run_key(recipe.name, recipe.version, parameters, [f.fingerprint for f in frames])
-    existing = find_run(connection, key)
-    if existing is not None:
-        n_processes = connection.scalar(select(func.count()).where(Process.run_id == existing))
-        return PublishedRun(existing, recipe.name, n_processes or 0, False, masters.notes)
-    inputs = GraphInputs(
-        frames=[frame.id for frame in frames],
-        surroundings=surroundings,
-        options=options.steps,
+) -> ReductionPlan:
+    return plan_reduction(
+        connection,
+        observation_id,
+        site_id,
+        recipe=options.recipe,
         chunk_frames=options.chunk_frames,
         fan_out=options.fan_out,
+        steps=options.steps,
     )
+
+
+def _site_of(connection: Connection, run_id: int) -> int:
+    query = select(Queue.site_id).join(Process, Process.queue_id == Queue.id)
+    return connection.execute(query.where(Process.run_id == run_id).limit(1)).scalar_one()
+
+
+def _publish(
+    connection: Connection, plan: ReductionPlan, site_id: int, options: PublishOptions
+) -> PublishedRun:
+    key = plan.key
+    existing = find_run(connection, key)
+    if existing is not None:
+        return _read(connection, existing, plan)
     queues: dict[str, int] = {}
 
     def queue_of(group: str) -> int:
@@ -177,77 +207,72 @@ def _publish(
             queues[group] = ensure_queue(connection, site_id, group)
         return queues[group]
 
-    processes = build_graph(
-        recipe, inputs, draw_ids=_PIDS.draw, queue_of=queue_of, priority=options.priority
-    )
-    spec = RunSpec(key, recipe.name, recipe.version, parameters, code_version(), processes)
+    def build(reuse: Reuse | None) -> list[ProcessSpec]:
+        return build_graph(
+            plan.recipe,
+            _inputs(plan),
+            draw_ids=_PIDS.draw,
+            queue_of=queue_of,
+            priority=options.priority,
+            reuse=reuse,
+        )
+
+    processes, reuse = build(None), None
+    if not options.is_fresh:
+        observation_id = plan.observation.id
+        reuse = find_reusable(connection, observation_id, plan.recipe, processes, site_id)
+    if reuse is not None:
+        processes = build(reuse)
+    recipe = plan.recipe
+    spec = RunSpec(key, recipe.name, recipe.version, plan.parameters, code_version(), processes)
     run_id = insert_run(connection, spec)
+    gain = plan.surroundings["gain_e_per_adu"]
     connection.execute(
         insert(Reduction).values(
             run_id=run_id,
-            observation_id=observation_id,
-            flux_unit="adu" if surroundings["gain_e_per_adu"] is None else "electron",
-            notes={"masters": list(masters.notes)},
+            observation_id=plan.observation.id,
+            flux_unit="adu" if gain is None else "electron",
+            template_image_id=None if plan.template is None else plan.template.image_id,
+            notes=_notes(plan, reuse),
         )
     )
     insert_graph(connection, run_id, processes)
-    return PublishedRun(run_id, recipe.name, len(processes), True, masters.notes)
+    return replace(_read(connection, run_id, plan), is_new=True)
 
 
-def _observation(connection: Connection, observation_id: int) -> Row[Any]:
-    query = (
-        select(Observation.__table__, Instrument.default_recipe)
-        .join(Instrument, Instrument.id == Observation.instrument_id)
-        .where(Observation.id == observation_id)
+def _inputs(plan: ReductionPlan) -> GraphInputs:
+    return GraphInputs(
+        frames=[frame.id for frame in plan.frames],
+        surroundings=plan.told,
+        options=plan.steps,
+        chunk_frames=plan.chunk_frames,
+        fan_out=plan.fan_out,
+        parents=() if plan.template is None else (plan.template.detected_by,),
     )
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no observation {observation_id}; register one first")
-    return row
 
 
-def _default_recipe(observation: Row[Any]) -> str:
-    if observation.kind == "light":
-        return str(observation.default_recipe)
-    return DEFAULT_RECIPES[observation.kind]
+def _notes(plan: ReductionPlan, reuse: Reuse | None) -> dict[str, Any]:
+    """Return what is kept of a run in words, for people."""
+    notes: dict[str, Any] = {"masters": list(plan.notes)}
+    if plan.template is not None:
+        notes["template"] = plan.template.note
+    if reuse is not None:
+        notes["reused"] = {"run": reuse.run_id, "processes": reuse.n_processes}
+    return notes
 
 
-def _frames(connection: Connection, observation: Row[Any], site_id: int) -> list[Row[Any]]:
-    """Return the raw frames in the order of their exposures; all must have a copy here."""
-    if connection.scalar(select(Site.id).where(Site.id == site_id)) is None:
-        raise NotFoundError(f"there is no site {site_id}; make it first")
-    query = (
-        select(Image.__table__, ImageCopy.path)
-        .outerjoin(ImageCopy, (ImageCopy.image_id == Image.id) & (ImageCopy.site_id == site_id))
-        .where(Image.observation_id == observation.id, Image.birth.is_(None))
-        .order_by(Image.utc_start, Image.id)
+def _read(connection: Connection, run_id: int, plan: ReductionPlan) -> PublishedRun:
+    n_processes = connection.scalar(select(func.count()).where(Process.run_id == run_id))
+    query = select(Reduction.notes).where(Reduction.run_id == run_id)
+    notes = connection.scalar(query) or {}
+    reused = notes.get("reused", {})
+    return PublishedRun(
+        run_id=run_id,
+        recipe=plan.recipe.name,
+        n_processes=n_processes or 0,
+        is_new=False,
+        notes=plan.notes,
+        n_reused=reused.get("processes", 0),
+        reused_run=reused.get("run"),
+        template=notes.get("template"),
     )
-    frames = list(connection.execute(query))
-    if not frames:
-        raise GraphError(f"observation {observation.name!r} has no frames; register some first")
-    elsewhere = [frame for frame in frames if frame.path is None]
-    if elsewhere:
-        raise GraphError(
-            f"{len(elsewhere)} of {len(frames)} frames of observation {observation.name!r}, "
-            f"{elsewhere[0].name} first, have no copy at site {site_id}; register them there"
-        )
-    return frames
-
-
-def _masters(
-    connection: Connection, observation: Row[Any], frames: list[Row[Any]], site_id: int
-) -> MatchedMasters:
-    exposures = [frame.exposure_s for frame in frames if frame.exposure_s is not None]
-    times = [julian_date(frame.utc_start) for frame in frames if frame.utc_start is not None]
-    properties = FrameProperties(
-        instrument_id=observation.instrument_id,
-        site_id=site_id,
-        filter_id=observation.filter_id,
-        width=frames[0].width,
-        height=frames[0].height,
-        binning=frames[0].binning,
-        # Of mixed exposures the usual one: a value that some frame has.
-        exposure_s=median_low(exposures) if exposures else None,
-        jd=(min(times) + max(times)) / 2.0 if times else None,
-    )
-    return match_masters(connection, properties, wanted=_WANTED_MASTERS[observation.kind])

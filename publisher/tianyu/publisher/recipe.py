@@ -30,7 +30,17 @@ SCOPE_PARAMETERS: Mapping[Scope, tuple[str, ...]] = {
 }
 """Parameters that a step must have to be used in a scope."""
 
-OWN_PARAMETERS = frozenset({"frames", "position", "level", "is_root"})
+OWN_PARAMETERS = frozenset(
+    {
+        "frames",
+        "position",
+        "level",
+        "is_root",
+        "template",
+        "by_hand",
+        "reference_is_of_another_night",
+    }
+)
 """Parameters that follow from the graph; a person cannot choose them."""
 
 
@@ -51,6 +61,9 @@ class Stage:
         one, else its single (or root) process. Implies ``after``.
     only_with : str or None
         A step without whose options the stage is left out; no other stage may wait for it.
+    is_adoptable : bool
+        A later run takes over what it left, where its processes would be the same again. Its
+        step writes rows that can be copied, or files, and is fed nothing.
     """
 
     name: str
@@ -59,6 +72,7 @@ class Stage:
     after: tuple[str, ...] = ()
     feeds: Mapping[str, str] = field(default_factory=dict)
     only_with: str | None = None
+    is_adoptable: bool = False
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -121,6 +135,7 @@ def check_recipe(recipe: Recipe) -> None:
                 f"{where}: step {step.name} reads {missing[0]!r}, which no stage before it writes"
             )
         _check_parameters(where, stage, step, seen)
+        _check_adoption(where, stage, recipe)
         seen[stage.name] = _Seen(stage.scope, available.union(step.writes))
 
 
@@ -146,3 +161,17 @@ def _check_parameters(where: str, stage: Stage, step: Step[Any], seen: Mapping[s
                 f"{where}: stage {source!r} has a process per chunk, but {parameter!r} of step "
                 f"{step.name} takes one"
             )
+
+
+def _check_adoption(where: str, stage: Stage, recipe: Recipe) -> None:
+    """Check that an adoptable stage stands on such stages alone, and is known by its step."""
+    if not stage.is_adoptable:
+        return
+    by_name = {other.name: other for other in recipe.stages}
+    unfit = [name for name in stage.parents if not by_name[name].is_adoptable]
+    if unfit or stage.feeds:
+        raise GraphError(
+            f"{where}: cannot be adopted, since it hangs on {(unfit or list(stage.feeds))[0]!r}"
+        )
+    if sum(other.step == stage.step for other in recipe.stages) > 1:
+        raise GraphError(f"{where}: cannot be adopted, since its step is used by another stage")

@@ -26,8 +26,8 @@ LIGHT_CURVES = Recipe(
     "light",
     "one night on one field: template, sources, fluxes, relative photometry",
     (
-        Stage("reference", "choose_reference"),
-        Stage("align", "calibrate_align", Scope.CHUNK, after=("reference",)),
+        Stage("reference", "choose_reference", is_adoptable=True),
+        Stage("align", "calibrate_align", Scope.CHUNK, after=("reference",), is_adoptable=True),
         Stage("select", "select_frames", after=("align",)),
         Stage("stack", "stack_frames", Scope.TREE, after=("select",), feeds={"children": "align"}),
         Stage("detect", "detect_sources", feeds={"template": "stack"}),
@@ -52,8 +52,23 @@ LIGHT_CURVES = Recipe(
     ),
 )
 
+LIGHT_CURVES_ONE_PASS = Recipe(
+    "light_curves_one_pass",
+    1,
+    "light",
+    "another night of a sky, measured at the sources of its template; frames are read once",
+    (
+        Stage("template", "adopt_template", is_adoptable=True),
+        Stage("measure", "measure_frames", Scope.CHUNK, after=("template",), is_adoptable=True),
+        Stage("select", "select_frames", after=("measure",)),
+        Stage("relative", "relative_photometry", after=("measure", "select")),
+        Stage("diagnostics", "diagnostics", after=("relative",)),
+    ),
+)
+
 RECIPES: Mapping[str, Recipe] = {
-    recipe.name: recipe for recipe in (MASTER_BIAS, MASTER_DARK, MASTER_FLAT, LIGHT_CURVES)
+    recipe.name: recipe
+    for recipe in (MASTER_BIAS, MASTER_DARK, MASTER_FLAT, LIGHT_CURVES, LIGHT_CURVES_ONE_PASS)
 }
 
 DEFAULT_RECIPES: Mapping[str, str] = {

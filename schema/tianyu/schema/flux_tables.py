@@ -57,6 +57,26 @@ class RelativeFlux(Base):
     flags: Mapped[int] = mapped_column(Integer, comment="bits of FluxFlag added by the comparison")
 
 
+class FluxLevel(Base):
+    """The level of a source in a run, and what brings its relative flux to the scale of its sky.
+
+    Relative fluxes of one night are over that night's median. ``scale`` is the ratio of that
+    median to the one of the first night that measured the source, so that the view
+    ``light_curve`` joins nights; it follows the current runs of the sky.
+    """
+
+    __tablename__ = "flux_level"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - read from the class by SQLAlchemy
+
+    run_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    source_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    aperture: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    level: Mapped[float] = mapped_column(
+        comment="flux at the night's mean transparency, unit in reduction.flux_unit"
+    )
+    scale: Mapped[float] = mapped_column(comment="times relative_flux: joined with other nights")
+
+
 class ReferenceGroup(Base):
     """Stars of similar place and brightness that are compared with each other."""
 

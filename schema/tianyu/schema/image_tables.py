@@ -133,6 +133,19 @@ class FrameVerdict(Base):
     reason: Mapped[str] = mapped_column(Text, comment="which tests rejected it, and by how much")
 
 
+class FrameOverride(Base):
+    """What a person said of a frame; rows are only ever added, the newest of a frame counts."""
+
+    __tablename__ = "frame_override"
+
+    id: Mapped[Serial]
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id"), index=True)
+    verdict: Mapped[str] = mapped_column(String(8), comment="reject, accept, or reset: no longer")
+    reason: Mapped[str | None] = mapped_column(Text, comment="in the person's words")
+    author: Mapped[Name] = mapped_column(comment="who said it")
+    created_us: Mapped[Microseconds] = mapped_column(comment="µs since 1970 UTC")
+
+
 class Stack(Base):
     """One node of the stacking tree: a deep image of part of the night, or the template."""
 

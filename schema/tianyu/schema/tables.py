@@ -11,9 +11,17 @@ from tianyu.schema.engine_tables import (
     Site,
     Worker,
 )
-from tianyu.schema.flux_tables import Aperture, Flux, ReferenceGroup, ReferenceMember, RelativeFlux
+from tianyu.schema.flux_tables import (
+    Aperture,
+    Flux,
+    FluxLevel,
+    ReferenceGroup,
+    ReferenceMember,
+    RelativeFlux,
+)
 from tianyu.schema.image_tables import (
     Frame,
+    FrameOverride,
     FrameVerdict,
     Image,
     ImageCopy,
@@ -42,7 +50,9 @@ __all__ = [
     "CrossMatch",
     "Dependency",
     "Flux",
+    "FluxLevel",
     "Frame",
+    "FrameOverride",
     "FrameVerdict",
     "HardwareGroup",
     "Image",

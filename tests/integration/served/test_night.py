@@ -1,5 +1,6 @@
 """A night through services as processes of their own: the same digits as on one machine."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -86,6 +87,24 @@ def test_the_light_curves_are_those_of_one_machine(
     assert set(outcomes) == {Outcome.SUCCEEDED.value}
     assert len(both) == 2, "one of the consumers did nothing"
     assert all(stopped), "a consumer did not say goodbye"
+
+
+def test_a_verdict_by_hand_is_published_for_the_consumers_and_can_be_taken_back(
+    installation: Installation, expected: list[tuple[Any, ...]]
+) -> None:
+    installation.start("manager")
+    installation.start(*CONSUMER)
+    installation.wait_until(installation.is_done, "the end of the night")
+    answer = json.loads(installation.run("frames", "--reject", "light_r_0003", "--json"))
+    assert (answer["is_new"], answer["is_current"]) == (True, False)
+    assert answer["n_reused"] > 0
+    installation.wait_until(installation.is_done, "the end of the new run")
+    assert installation.states() == {State.SUCCEEDED}
+    assert len(curves(installation.database)) == len(expected)
+    assert curves(installation.database) != expected
+    answer = json.loads(installation.run("frames", "--reset", "light_r_0003", "--json"))
+    assert (answer["is_new"], answer["is_current"]) == (False, True)
+    assert curves(installation.database) == expected
 
 
 def kill_at_work(installation: Installation, consumer: Service) -> str:

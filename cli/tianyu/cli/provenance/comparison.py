@@ -45,6 +45,8 @@ class ReferenceSet:
     ----------
     zero_point : float
         Flux over relative flux: what the references say a relative flux of 1 is, here and now.
+    night_scale : float
+        By which the night is brought to the scale of the others of its sky.
     own_error, reference_error : float
         Parts of the error of the relative flux: of the stored error of the source, and of all
         else, which is its references and, where they are known, scintillation and the flat.
@@ -57,6 +59,7 @@ class ReferenceSet:
     snr: float | None
     relative_flux: float
     relative_flux_error: float | None
+    night_scale: float | None
     zero_point: float | None
     own_error: float | None
     reference_error: float | None
@@ -81,17 +84,20 @@ def read_comparison(
     if relative is None or group is None:
         return None
     flux, error = point["flux"], point["flux_error"]
-    zero = flux / relative.relative_flux if relative.relative_flux else None
+    # Of the light curve: on one scale with other nights of the sky.
+    value, total = point["relative_flux"], point["relative_flux_error"]
+    zero = flux / value if value else None
     own = error / abs(zero) if zero and error is not None else None
     others = None
-    if own is not None and relative.relative_flux_error is not None:
-        others = math.sqrt(max(relative.relative_flux_error**2 - own**2, 0.0))
+    if own is not None and total is not None:
+        others = math.sqrt(max(total**2 - own**2, 0.0))
     return ReferenceSet(
         method=group.method,
         note=group.note,
         snr=group.snr,
-        relative_flux=relative.relative_flux,
-        relative_flux_error=relative.relative_flux_error,
+        relative_flux=value,
+        relative_flux_error=total,
+        night_scale=value / relative.relative_flux if relative.relative_flux else None,
         zero_point=zero,
         own_error=own,
         reference_error=others,

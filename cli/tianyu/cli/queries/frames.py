@@ -7,6 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select
 
+from tianyu.pipelines.science.selection import RejectReason
+from tianyu.pipelines.surroundings import HandVerdict
+from tianyu.publisher.verdicts import read_overrides
 from tianyu.schema.tables import Frame, FrameVerdict, Image
 
 _FRAMES = (
@@ -18,6 +21,7 @@ _FRAMES = (
         Image.exposure_s,
         FrameVerdict.is_good,
         FrameVerdict.reason,
+        FrameVerdict.reject_bits,
     )
     .join(Image, Image.id == Frame.image_id)
     .outerjoin(
@@ -41,6 +45,10 @@ class FrameRecord:
         From the reference frame's x axis to this frame's, in (−180, 180].
     is_good : bool or None
         None before the frames of the night have been judged.
+    failed_tests : tuple of str
+        Names of RejectReason; empty for a good frame.
+    said : str or None
+        What a person has said of the frame by now, whether or not this run knows of it.
     """
 
     image_id: int
@@ -62,14 +70,24 @@ class FrameRecord:
     airmass: float | None
     is_good: bool | None
     reason: str | None
+    failed_tests: tuple[str, ...]
+    said: str | None
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Whether the run's verdict is a person's."""
+        return self.said is not None and self.said in (self.reason or "")
 
 
 def read_frames(connection: Connection, run: int) -> list[FrameRecord]:
     """Return the frames that a run has measured, in the order of time."""
-    return [_record(row) for row in connection.execute(_FRAMES, {"run": run})]
+    rows = connection.execute(_FRAMES, {"run": run}).all()
+    overrides = read_overrides(connection, [row.image_id for row in rows])
+    said = {o.image_id: HandVerdict(**o.parameters).text for o in overrides}
+    return [_record(row, said.get(row.image_id)) for row in rows]
 
 
-def _record(row: Row[Any]) -> FrameRecord:
+def _record(row: Row[Any], said: str | None) -> FrameRecord:
     shift_x, shift_y, rotation = _displacement(row) if row.is_aligned else (None, None, None)
     return FrameRecord(
         image_id=row.image_id,
@@ -92,6 +110,10 @@ def _record(row: Row[Any]) -> FrameRecord:
         is_good=None if row.is_good is None else bool(row.is_good),
         # A frame without a verdict may already have a problem.
         reason=row.reason or row.problem or None,
+        failed_tests=tuple(
+            test.name.lower() for test in RejectReason(row.reject_bits or 0) if test.name
+        ),
+        said=said,
     )
 
 

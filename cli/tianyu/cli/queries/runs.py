@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from tianyu.cli.words import utc_of
+from tianyu.cli.words import plural, utc_of
 from tianyu.schema.errors import NotFoundError
 from tianyu.schema.states import TERMINAL, State
 from tianyu.schema.tables import Observation, Process, Reduction, Run
@@ -20,6 +20,8 @@ _RUNS = (
         Run.code_version,
         Run.created_us,
         Observation.name.label("observation"),
+        Observation.current_run_id,
+        Reduction.notes,
     )
     .outerjoin(Reduction, Reduction.run_id == Run.id)
     .outerjoin(Observation, Observation.id == Reduction.observation_id)
@@ -51,6 +53,10 @@ class RunSummary:
     recipe: str
     recipe_version: int
     observation: str | None
+    is_current: bool
+    """Whether the view ``light_curve`` shows it."""
+    notes: tuple[str, ...]
+    """What is special about it, in words: one pass, processes of another run, few references."""
     code_version: str
     published: datetime | None
     finished: datetime | None
@@ -150,6 +156,8 @@ def _summaries(connection: Connection, runs: list[int] | None) -> list[RunSummar
             recipe=row.recipe,
             recipe_version=row.recipe_version,
             observation=row.observation,
+            is_current=row.current_run_id == row.id,
+            notes=_in_words(row.notes or {}),
             code_version=row.code_version,
             published=utc_of(row.created_us),
             finished=None if is_active else utc_of(ends.get(row.id) or None),
@@ -157,3 +165,14 @@ def _summaries(connection: Connection, runs: list[int] | None) -> list[RunSummar
         )
         summaries.append(summary)
     return summaries
+
+
+def _in_words(notes: Mapping[str, Any]) -> tuple[str, ...]:
+    words = [
+        str(notes[name]) for name in ("template", "errors", "relative_photometry") if name in notes
+    ]
+    reused = notes.get("reused")
+    if reused is not None:
+        n = plural(reused["processes"], "process", "processes")
+        words.append(f"{n} of run {reused['run']} not repeated, what they left is taken over")
+    return tuple(words)

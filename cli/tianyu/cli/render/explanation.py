@@ -127,7 +127,7 @@ def _add_comparison(tree: Tree, c: ReferenceSet | None) -> None:
     branch.add(
         Text(
             f"zero point {number(c.zero_point, '.2f')}: flux for a relative flux of 1, here in "
-            "this frame"
+            f"this frame; scale to other nights {number(c.night_scale, '.6f')}"
         )
     )
     branch.add(

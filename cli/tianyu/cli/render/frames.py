@@ -49,5 +49,11 @@ def _cells(frame: FrameRecord) -> list[str | Text]:
 
 def _verdict(frame: FrameRecord) -> Text:
     if frame.is_good is None:
-        return Text(frame.reason or "not judged yet", style="dim")
-    return Text("good", style="green") if frame.is_good else Text(frame.reason or "rejected", "red")
+        text = Text(frame.reason or "not judged yet", style="dim")
+    elif frame.is_good:
+        text = Text("good" + (f": {frame.reason}" if frame.reason else ""), style="green")
+    else:
+        text = Text(frame.reason or "rejected", "red")
+    if frame.said is not None and not frame.is_by_hand:
+        text.append(f" ({frame.said}, in a run after this one)", style="yellow")
+    return text

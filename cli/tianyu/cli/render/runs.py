@@ -16,12 +16,20 @@ def runs_table(runs: Sequence[RunSummary]) -> Table:
     """Return a line per run."""
     table = new_table()
     table.add_column("run", justify="right")
-    for name in ("recipe", "observation", "published (UTC)", "finished (UTC)", "processes"):
+    for name in (
+        "current",
+        "recipe",
+        "observation",
+        "published (UTC)",
+        "finished (UTC)",
+        "processes",
+    ):
         table.add_column(name)
     for run in runs:
         states = ", ".join(f"{n} {state}" for state, n in run.processes.items())
         table.add_row(
             str(run.run),
+            "●" if run.is_current else "",
             run.recipe,
             Text(run.observation or ""),
             clock(run.published),
@@ -39,6 +47,9 @@ def run_view(run: RunSummary, cost: RunCost) -> RenderableType:
     facts.add_row("recipe", f"{run.recipe}, version {run.recipe_version}")
     if run.observation:
         facts.add_row("observation", Text(run.observation))
+        facts.add_row("current", "yes" if run.is_current else "no")
+    for note in run.notes:
+        facts.add_row("note", Text(note))
     facts.add_row("published", f"{clock(run.published)} UTC by tianyu {run.code_version}")
     facts.add_row("finished", f"{clock(run.finished)} UTC" if run.finished else "not yet")
     facts.add_row("elapsed", duration(cost.elapsed_s))

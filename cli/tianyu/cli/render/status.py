@@ -51,6 +51,8 @@ def _run_parts(standing: Standing) -> Iterator[RenderableType]:
         f"[bold]Run {run.run}[/bold]: {escape(run.recipe)}{escape(what)}, "
         f"published {clock(run.published)} UTC"
     )
+    for note in run.notes:
+        yield Text(note, style="dim")
     yield _steps_table(standing.steps)
     yield Text(_pace_line(standing))
     if standing.running:

@@ -39,6 +39,8 @@ class RelativeFlux:
     """Shape (n_source,): the median that was divided out, in units of the mean reference."""
     is_reference: BoolArray
     """Shape (n_source,): the star serves as a reference of at least one other."""
+    level: FloatArray
+    """Shape (n_source,): flux at the night's mean transparency, in the unit of the fluxes."""
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,14 @@ def compare_with_groups(
     """
     chosen = np.flatnonzero(references.is_reference)
     pool = _pool(flux[chosen], flux_error[chosen], flags[chosen], good, transparency)
-    comparison, relative_variance = _compare(pool, chosen, references)
+    comparison, relative_variance, total = _compare(pool, chosen, references)
     own = references.serves[references.group, np.arange(flux.shape[0])]
     count = references.serves.sum(axis=1)[references.group] - own
     ratio = flux / comparison
     error = np.sqrt((flux_error / comparison) ** 2 + ratio**2 * relative_variance)
     few = references.has_borrowed[references.group]
     light_curves = normalise(ratio, error, mark(flags, good, few), good, references.is_reference)
-    return replace(light_curves, scale=light_curves.scale * count)
+    return replace(light_curves, scale=light_curves.scale * count, level=light_curves.scale * total)
 
 
 def reference_means(
@@ -149,8 +151,8 @@ def _pool(
 
 def _compare(
     pool: _Pool, chosen: IntArray, references: ReferenceStars
-) -> tuple[FloatArray, FloatArray]:
-    """Sum of each star's references without itself, gaps bridged, and its relative variance.
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Sum of each star's references without itself, gaps bridged, its variance, its mean.
 
     One row per group serves all its stars; only references in their own group have their own.
     """
@@ -168,7 +170,7 @@ def _compare(
     relative_variance = np.maximum(variance, 0.0) / np.where(there, light, np.nan) ** 2
     row = group.copy()
     row[chosen[own]] = serves.shape[0] + np.arange(own.size)
-    return comparison[row], relative_variance[row]
+    return comparison[row], relative_variance[row], total[row, 0]
 
 
 def mark(flags: FlagArray, good: BoolArray, few_references: BoolArray) -> FlagArray:
@@ -203,4 +205,6 @@ def normalise(
     """
     scale = finite_median(ratio[:, good])
     scale = np.where(scale > 0, scale, np.nan)
-    return RelativeFlux(ratio / scale[:, None], error / scale[:, None], flags, scale, is_reference)
+    return RelativeFlux(
+        ratio / scale[:, None], error / scale[:, None], flags, scale, is_reference, scale
+    )

@@ -38,6 +38,8 @@ class RejectReason(IntFlag):
     """The stars have lost light against the reference frame."""
     NOT_MEASURED = 1 << 5
     """Star count or sky rms is not finite."""
+    BY_HAND = 1 << 6
+    """A person rejected the frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +98,40 @@ class Verdict:
     def is_good(self) -> bool:
         """Whether no test rejected the frame."""
         return not self.reasons
+
+
+def overrule(verdict: Verdict, *, is_good: bool, why: str, is_aligned: bool) -> Verdict:
+    """Put a person's word above the tests.
+
+    The tests of the other frames are not touched: what is rejected by hand still counts for the
+    clips, so that one word changes one verdict.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        Of the tests.
+    is_good : bool
+        What the person said.
+    why : str
+        Who said it and why.
+    is_aligned : bool
+        A frame that is not aligned cannot be used, whoever asks for it.
+
+    Examples
+    --------
+    >>> cloud = Verdict(RejectReason.CLOUD, "transparency 0.31, below 0.50")
+    >>> overrule(cloud, is_good=True, why="accepted by ann", is_aligned=True).text
+    'accepted by ann, against: transparency 0.31, below 0.50'
+    >>> overrule(Verdict(RejectReason(0), ""), is_good=False, why="rejected by ann: trail",
+    ...          is_aligned=True).text
+    'rejected by ann: trail'
+    """
+    if is_good and not is_aligned:
+        return Verdict(verdict.reasons, f"{verdict.text}; {why}, but it is not aligned")
+    if is_good:
+        return Verdict(RejectReason(0), f"{why}, against: {verdict.text}" if verdict.text else why)
+    reasons = verdict.reasons | RejectReason.BY_HAND
+    return Verdict(reasons, f"{why}; {verdict.text}" if verdict.text else why)
 
 
 @dataclass(frozen=True)

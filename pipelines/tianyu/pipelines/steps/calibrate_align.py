@@ -38,8 +38,8 @@ class CalibrateAlign(StepParameters):
 
 
 @dataclass
-class _Measured:
-    """What became of one frame."""
+class Measured:
+    """What became of one frame; ``image`` holds the pixels until :meth:`drop_pixels`."""
 
     file: FrameFile
     image: MeasuredFrame | None = None
@@ -48,6 +48,11 @@ class _Measured:
     is_stacked: bool = False
     raw_checksum: str | None = None
     problem: str | None = None
+
+    def drop_pixels(self) -> None:
+        """Keep only the mesh: the pixels of a whole chunk would not fit."""
+        if self.image is not None:
+            self.image = MeasuredFrame(_NOTHING, _NO_MASK, self.image.sky)
 
 
 @step(
@@ -65,12 +70,10 @@ def calibrate_and_align(parameters: CalibrateAlign, context: StepContext) -> Pro
     results = []
     for done, file in enumerate(files):
         context.progress(done, len(files))
-        result = _measure(context, file, reference, calibrators, parameters.sky_box_pix)
+        result = measure_and_align(context, file, reference, calibrators, parameters.sky_box_pix)
         if result.is_stacked and result.image and result.alignment:
             add_frame(stack, result.image, result.alignment)
-        if result.image is not None:
-            # Only the mesh is kept: the pixels of a whole chunk would not fit.
-            result.image = MeasuredFrame(_NOTHING, _NO_MASK, result.image.sky)
+        result.drop_pixels()
         results.append(result)
     return _products(context, parameters, results, stack)
 
@@ -79,15 +82,15 @@ _NOTHING = np.empty((0, 0), np.float32)
 _NO_MASK = np.empty((0, 0), np.uint8)
 
 
-def _measure(
+def measure_and_align(
     context: StepContext,
     file: FrameFile,
     reference: Reference,
     calibrators: Calibrators,
     sky_box_pix: int,
-) -> _Measured:
+) -> Measured:
     """Measure one frame; whatever is wrong with it is noted and the night goes on."""
-    result = _Measured(file)
+    result = Measured(file)
     try:
         raw = read_frame(context, file)
         # Of the bytes just read, which the system still holds: what a point is traced back to.
@@ -113,21 +116,22 @@ def _measure(
     return result
 
 
-def _products(
+def add_frame_rows(
+    products: Products,
     context: StepContext,
-    parameters: CalibrateAlign,
-    results: list[_Measured],
-    stack: PartialStack,
-) -> Products:
-    products = Products()
+    results: list[Measured],
+    place: Place,
+    field: FieldCentre,
+) -> FrameTimes:
+    """Add a row and a sky mesh per frame; return the times of the frames."""
     times = frame_times(
         [r.file.utc_start for r in results],
         np.array([r.file.exposure_s or np.nan for r in results]),
-        latitude_deg=parameters.place.latitude_deg,
-        longitude_deg=parameters.place.longitude_deg,
-        altitude_m=parameters.place.altitude_m,
-        ra_deg=parameters.field.ra_deg,
-        dec_deg=parameters.field.dec_deg,
+        latitude_deg=place.latitude_deg,
+        longitude_deg=place.longitude_deg,
+        altitude_m=place.altitude_m,
+        ra_deg=field.ra_deg,
+        dec_deg=field.dec_deg,
     )
     rows = [_frame_row(context, r, times, i) for i, r in enumerate(results)]
     products.rows(Frame, {name: [row[name] for row in rows] for name in rows[0]})
@@ -140,6 +144,17 @@ def _products(
             "mesh": [mesh for _, mesh in meshes],
         },
     )
+    return times
+
+
+def _products(
+    context: StepContext,
+    parameters: CalibrateAlign,
+    results: list[Measured],
+    stack: PartialStack,
+) -> Products:
+    products = Products()
+    times = add_frame_rows(products, context, results, parameters.place, parameters.field)
     stacked = [i for i, r in enumerate(results) if r.is_stacked]
     exposure_s = sum(results[i].file.exposure_s or 0.0 for i in stacked)
     header = {
@@ -164,9 +179,7 @@ def _products(
     return products
 
 
-def _frame_row(
-    context: StepContext, result: _Measured, times: FrameTimes, i: int
-) -> dict[str, Any]:
+def _frame_row(context: StepContext, result: Measured, times: FrameTimes, i: int) -> dict[str, Any]:
     stars, image, alignment = result.stars, result.image, result.alignment
     transform = alignment.transform if alignment else None
     mid = times.utc_mid[i]

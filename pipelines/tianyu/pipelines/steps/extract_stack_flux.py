@@ -9,6 +9,8 @@ from pydantic import Field, field_validator
 
 from tianyu.pipelines.calibration import Calibrators
 from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.detector_noise import noise_gain
+from tianyu.pipelines.flux_plan import FluxPlan, load_plan, with_forced_flag
 from tianyu.pipelines.frames import FrameFile, raw_frames, read_frame
 from tianyu.pipelines.measuring import MeasuredFrame, remeasure_frame
 from tianyu.pipelines.products import Products
@@ -21,13 +23,7 @@ from tianyu.pipelines.science.timegroups import TimeScale
 from tianyu.pipelines.sky_meshes import load_sky_meshes
 from tianyu.pipelines.stack_epochs import EpochPlan, load_plans, load_times, mean_times
 from tianyu.pipelines.step import step
-from tianyu.pipelines.steps.extract_flux import (
-    ExtractFlux,
-    MeasuringPlan,
-    load_pattern,
-    measuring_plan,
-    with_forced_flag,
-)
+from tianyu.pipelines.steps.extract_flux import ExtractFlux, load_pattern
 from tianyu.schema.tables import StackEpoch, StackFlux
 
 
@@ -77,7 +73,8 @@ def extract_stack_flux(parameters: ExtractStackFlux, context: StepContext) -> Pr
     # cut into chunks, a stack holds the same frames.
     frames = {frame.image_id: frame for plan in epochs for frame, _ in plan.members}
     times = load_times(context, list(frames))
-    sources = measuring_plan(context, parameters)
+    gain = noise_gain(context, parameters.gain_e_per_adu, parameters.calibration.flat)
+    sources = load_plan(context, parameters.annulus_fwhm, gain)
     measured = _measure_all(context, parameters, epochs, sources)
     rows = [_epoch_row(context, plan, mean_times(plan, times)) for plan in epochs]
     products.rows(StackEpoch, {name: [row[name] for row in rows] for name in rows[0]})
@@ -89,7 +86,7 @@ def _measure_all(
     context: StepContext,
     parameters: ExtractStackFlux,
     epochs: Sequence[EpochPlan],
-    sources: MeasuringPlan,
+    sources: FluxPlan,
 ) -> list[tuple[EpochPlan, ApertureFluxes]]:
     """Read each frame once, in the order of time, and add it to every stack that holds it."""
     image_ids = list(dict.fromkeys(f.image_id for plan in epochs for f, _ in plan.members))
@@ -132,7 +129,7 @@ def _calibrated(
     return remeasure_frame(read_frame(context, file), calibrator, sky, pattern)
 
 
-def _measure(made: _Open, sources: MeasuringPlan, parameters: ExtractStackFlux) -> ApertureFluxes:
+def _measure(made: _Open, sources: FluxPlan, parameters: ExtractStackFlux) -> ApertureFluxes:
     """Measure the mean of n frames: fluxes per frame, with the photons of all of them.
 
     n frames of gain g hold n·g electrons per ADU of their mean, and the scatter of a sky pixel
@@ -184,7 +181,7 @@ def _epoch_row(context: StepContext, plan: EpochPlan, times: dict[str, Any]) -> 
 
 
 def _columns(
-    run_id: int, sources: MeasuringPlan, measured: list[tuple[EpochPlan, ApertureFluxes]]
+    run_id: int, sources: FluxPlan, measured: list[tuple[EpochPlan, ApertureFluxes]]
 ) -> dict[str, AnyArray]:
     """Return the rows as columns in the order of the table's key."""
     measured = sorted(measured, key=lambda item: (item[0].scale, item[0].epoch))

@@ -16,10 +16,10 @@ from tianyu.pipelines.comparing import (
 )
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.cube import FluxCube, load_cube
+from tianyu.pipelines.current import make_current
 from tianyu.pipelines.detector_noise import in_words, noise_gain
 from tianyu.pipelines.frames import find_product_of
 from tianyu.pipelines.products import Products
-from tianyu.pipelines.reduction_notes import add_note
 from tianyu.pipelines.science.arrays import AnyArray, BoolArray, IntArray
 from tianyu.pipelines.science.frame_noise import proportional_noise
 from tianyu.pipelines.science.radius import choose_radius
@@ -29,7 +29,7 @@ from tianyu.pipelines.surroundings import Place
 from tianyu.schema.bulk import insert_columns, plain
 from tianyu.schema.tables import (
     CrossMatch,
-    Observation,
+    FluxLevel,
     Reduction,
     ReferenceGroup,
     ReferenceMember,
@@ -81,6 +81,7 @@ def relative_photometry(parameters: RelativePhotometry, context: StepContext) ->
     else:
         comparison = compare(cube, candidates, parameters.method)
         _add_relative_fluxes(products, context.run_id, cube, comparison)
+        _add_levels(products, context.run_id, cube, comparison)
         _add_conclusions(products, context.run_id, cube, comparison, parameters.method)
     if note is not None:
         notes["relative_photometry"] = note
@@ -150,6 +151,22 @@ def _add_relative_fluxes(
         "flags": folded(np.stack([c.flags for c in comparison.curves], axis=-1)),
     }
     products.rows(RelativeFlux, {name: values[finite] for name, values in columns.items()})
+
+
+def _add_levels(products: Products, run_id: int, cube: FluxCube, comparison: Comparison) -> None:
+    """Add what other nights of this sky are joined by; on its own scale until that is done."""
+    level = np.stack([curve.level for curve in comparison.curves], axis=-1)
+    source, aperture = np.nonzero(np.isfinite(level))
+    products.rows(
+        FluxLevel,
+        {
+            "run_id": np.full(len(source), run_id),
+            "source_id": cube.source_id[source],
+            "aperture": aperture,
+            "level": level[source, aperture],
+            "scale": np.ones(len(source)),
+        },
+    )
 
 
 def _add_conclusions(
@@ -238,12 +255,11 @@ def _write_conclusions(
 
 
 def _make_current(connection: Connection, run_id: int, notes: dict[str, str]) -> None:
-    """Let the view ``light_curve`` show this run from now on, and say what it rests on."""
-    observation_id = connection.scalar(
-        select(Reduction.observation_id).where(Reduction.run_id == run_id)
-    )
-    connection.execute(
-        update(Observation).where(Observation.id == observation_id).values(current_run_id=run_id)
-    )
-    for subject, note in notes.items():
-        add_note(connection, run_id, subject, note)
+    """Let the view ``light_curve`` show this run, unless a later one is, and say what it rests on.
+
+    A later one may have ended before it.
+    """
+    make_current(connection, run_id, unless_newer=True)
+    of_run = Reduction.run_id == run_id
+    before = connection.execute(select(Reduction.notes).where(of_run)).scalar_one()
+    connection.execute(update(Reduction).where(of_run).values(notes=dict(before) | notes))

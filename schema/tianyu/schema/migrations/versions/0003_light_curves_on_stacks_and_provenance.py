@@ -1,7 +1,7 @@
 """Light curves on stacks; checksums of raw files and versions of software
 
 Revision: 0003
-Follows: 0001
+Follows: 0002
 """
 
 from typing import Any
@@ -11,11 +11,11 @@ from alembic import op
 from sqlalchemy.dialects import mysql
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-# As light_curve of 0001, on stacks; see there why zeros are added and joins are crossed.
+# As light_curve of 0002, on stacks; see 0001 why zeros are added and joins are crossed.
 STACK_LIGHT_CURVE_ALL = """
 CREATE VIEW stack_light_curve_all AS
 SELECT
@@ -36,8 +36,8 @@ SELECT
     CASE WHEN sp.default_aperture = f.aperture THEN 1 ELSE 0 END AS is_default_radius,
     f.flux + 0e0 AS flux,
     f.flux_error + 0e0 AS flux_error,
-    r.relative_flux + 0e0 AS relative_flux,
-    r.relative_flux_error + 0e0 AS relative_flux_error,
+    r.relative_flux * COALESCE(l.scale, 1e0) AS relative_flux,
+    r.relative_flux_error * COALESCE(l.scale, 1e0) AS relative_flux_error,
     f.flags | COALESCE(r.flags, 0) AS flags,
     COALESCE(sp.is_reference, 0) AS is_reference,
     1 AS frame_is_good,
@@ -61,6 +61,8 @@ LEFT JOIN source_photometry AS sp ON sp.run_id = f.run_id AND sp.source_id = f.s
 LEFT JOIN stack_relative_flux AS r
     ON r.run_id = f.run_id AND r.source_id = f.source_id
     AND r.scale = f.scale AND r.epoch = f.epoch AND r.aperture = f.aperture
+LEFT JOIN flux_level AS l
+    ON l.run_id = f.run_id AND l.source_id = f.source_id AND l.aperture = f.aperture
 """
 
 STACK_LIGHT_CURVE = STACK_LIGHT_CURVE_ALL.replace(

@@ -1,0 +1,176 @@
+"""Where and how the sources of a run are measured, and their fluxes as rows."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sqlalchemy import select
+
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.errors import MissingInputError
+from tianyu.pipelines.measuring import MeasuredFrame
+from tianyu.pipelines.science.apertures import ApertureFluxes, measure_fluxes
+from tianyu.pipelines.science.arrays import AnyArray, BoolArray, FloatArray, IntArray
+from tianyu.pipelines.science.flags import FluxFlag
+from tianyu.pipelines.science.gain import MeasuredGain
+from tianyu.pipelines.science.transform import AffineTransform
+from tianyu.schema.tables import Aperture, Reduction, Source, SourcePosition
+
+ANNULUS_FWHM = (4.0, 7.0)
+"""Local background well outside the light of the star itself: at 4 FWHM a Moffat profile of
+exponent 3 has less than 0.1 % of its light left."""
+
+
+@dataclass(frozen=True)
+class FluxPlan:
+    """Where and how to measure, the same for every frame of a run."""
+
+    source_id: IntArray
+    x: FloatArray
+    y: FloatArray
+    neighbour_pix: FloatArray
+    is_forced: BoolArray
+    """Placed, not detected: their fluxes are flagged so."""
+    radii_pix: tuple[float, ...]
+    annulus_pix: tuple[float, float]
+    fwhm_pix: float
+    noise_gain: float | None
+
+
+def measure_sources(
+    image: MeasuredFrame, transform: AffineTransform, plan: FluxPlan, gain: float | None
+) -> ApertureFluxes:
+    """Measure every source of a plan in one frame.
+
+    Parameters
+    ----------
+    image : MeasuredFrame
+    transform : AffineTransform
+        From reference to frame pixels.
+    plan : FluxPlan
+    gain : float or None
+        Electrons per ADU; None: fluxes stay in ADU.
+    """
+    x, y = transform.apply(plan.x, plan.y)
+    fluxes = measure_fluxes(
+        image.pixels,
+        image.mask,
+        x,
+        y,
+        plan.radii_pix,
+        annulus_pix=plan.annulus_pix,
+        sky_rms=image.sky.rms_at(x, y),
+        gain=gain,
+        noise_gain=plan.noise_gain,
+        neighbour_distance_pix=plan.neighbour_pix,
+        fwhm_pix=plan.fwhm_pix,
+    )
+    return with_forced_flag(fluxes, plan.is_forced)
+
+
+def with_forced_flag(fluxes: ApertureFluxes, is_forced: BoolArray) -> ApertureFluxes:
+    """Flag the fluxes of sources, shape (n,), that stand where nothing was detected."""
+    flag = np.where(is_forced, FluxFlag.FORCED, 0).astype(np.uint16)
+    return replace(fluxes, flags=fluxes.flags | flag[:, np.newaxis])
+
+
+def load_plan(
+    context: StepContext, annulus_fwhm: tuple[float, float], gain: MeasuredGain | None
+) -> FluxPlan:
+    """Read the sources and the apertures of the run.
+
+    Parameters
+    ----------
+    context : StepContext
+    annulus_fwhm : (float, float)
+        Inner and outer radius of the background annulus over the width of the stars.
+    gain : MeasuredGain or None
+        For the photon noise of the stars; None where nothing tells it.
+
+    Raises
+    ------
+    MissingInputError
+        If there are none yet.
+    """
+    positions = (
+        select(
+            SourcePosition.source_id,
+            SourcePosition.x,
+            SourcePosition.y,
+            SourcePosition.neighbour_pix,
+            Source.is_forced,
+        )
+        .join(Source, Source.id == SourcePosition.source_id)
+        .join(Reduction, Reduction.template_image_id == SourcePosition.template_image_id)
+        .where(Reduction.run_id == context.run_id)
+        .order_by(SourcePosition.source_id)
+    )
+    apertures = (
+        select(Aperture.radius_pix, Aperture.fwhm_factor)
+        .where(Aperture.run_id == context.run_id)
+        .order_by(Aperture.aperture)
+    )
+    with context.database.read() as connection:
+        sources = connection.execute(positions).all()
+        radii = connection.execute(apertures).all()
+    if not sources or not radii:
+        raise MissingInputError(
+            f"run {context.run_id} has {len(sources)} sources and {len(radii)} apertures; its "
+            "step detect_sources must succeed first"
+        )
+    scaled = [r.radius_pix / r.fwhm_factor for r in radii if r.fwhm_factor]
+    # With fixed radii only, the smallest is taken for the width of the stars.
+    fwhm = scaled[0] if scaled else radii[0].radius_pix
+    inner, outer = (factor * fwhm for factor in annulus_fwhm)
+    beyond = max(0.0, radii[-1].radius_pix + 1.0 - inner)
+    return FluxPlan(
+        source_id=np.array([s.source_id for s in sources]),
+        x=np.array([s.x for s in sources]),
+        y=np.array([s.y for s in sources]),
+        neighbour_pix=np.array(
+            [np.inf if s.neighbour_pix is None else s.neighbour_pix for s in sources]
+        ),
+        is_forced=np.array([bool(s.is_forced) for s in sources]),
+        radii_pix=tuple(r.radius_pix for r in radii),
+        annulus_pix=(inner + beyond, outer + beyond),
+        fwhm_pix=fwhm,
+        noise_gain=None if gain is None else gain.e_per_adu,
+    )
+
+
+def flux_columns(
+    run_id: int, plan: FluxPlan, measured: list[tuple[int, ApertureFluxes]]
+) -> dict[str, AnyArray]:
+    """Return the rows of images as columns in the order of the key: source, image, aperture."""
+    n_source, n_radius = len(plan.source_id), len(plan.radii_pix)
+    measured = sorted(measured, key=lambda item: item[0])
+    images = np.array([image_id for image_id, _ in measured])
+    shape = (n_source, len(measured), n_radius)
+
+    def per_radius(name: str) -> FloatArray:
+        values = np.stack([getattr(fluxes, name) for _, fluxes in measured], axis=1)
+        return np.asarray(values).reshape(-1)
+
+    def per_source(name: str) -> FloatArray:
+        values = np.stack([getattr(fluxes, name) for _, fluxes in measured], axis=1)
+        return np.broadcast_to(values[:, :, None], shape).reshape(-1)
+
+    def spread(values: AnyArray, axis: int) -> AnyArray:
+        lengths = [1, 1, 1]
+        lengths[axis] = len(values)
+        return np.broadcast_to(values.reshape(lengths), shape).reshape(-1)
+
+    return {
+        "run_id": np.full(np.prod(shape), run_id),
+        "source_id": spread(plan.source_id, 0),
+        "image_id": spread(images, 1),
+        "aperture": spread(np.arange(n_radius), 2),
+        "radius_pix": spread(np.array(plan.radii_pix), 2),
+        "flux": per_radius("flux"),
+        "flux_error": per_radius("flux_error"),
+        "background": per_source("background"),
+        "background_rms": per_source("background_rms"),
+        "x": per_source("x_centroid"),
+        "y": per_source("y_centroid"),
+        "peak": per_source("peak"),
+        "flags": per_radius("flags"),
+    }
