@@ -51,3 +51,13 @@ def test_with_too_few_pixels_there_is_no_background(n_good):
         assert (level[0], n_pixels[0], bool(np.isnan(rms[0]))) == (0.0, 0, True)
     else:
         assert (level[0], n_pixels[0], rms[0]) == (7.0, n_good, 0.0)
+
+
+def test_whole_numbers_of_little_noise_are_not_clipped_to_one_step():
+    """A camera of 12 bits: the noise of the sky is one ADU, and pixels are whole numbers."""
+    rng = np.random.default_rng(11)
+    stamps = np.rint(rng.normal(0.3, 1.0, (400, 31, 31))).astype(np.float32)
+    level, rms, _ = local_background(stamps, np.zeros_like(stamps, np.uint8), (7.0, 12.0))
+    assert rms.min() > 0.7
+    np.testing.assert_allclose(level, 0.3, atol=0.35)
+    assert level.mean() == pytest.approx(0.3, abs=0.02)

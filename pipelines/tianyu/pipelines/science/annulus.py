@@ -23,6 +23,10 @@ CLIP_ROUNDS = 4
 LOWER_SIGMA_QUANTILE = 0.1587
 """Fraction below −1σ: stars only ever brighten pixels, so the lower half tells the noise."""
 
+LOWER_TWO_SIGMA_QUANTILE = 0.0228
+"""Fraction below −2σ: where noise is hardly more than a step of the digitisation, −1σ may fall
+on the middle itself, and everything but that one step would be clipped."""
+
 
 def local_background(
     stamps: AnyArray, bits: AnyArray, annulus_pix: tuple[float, float]
@@ -79,8 +83,11 @@ def _clipped_range(values: AnyArray) -> tuple[IntArray, IntArray]:
     start = np.zeros_like(stop)
     for _ in range(CLIP_ROUNDS):
         middle = values[source, (start + stop) // 2]
-        low = values[source, start + (LOWER_SIGMA_QUANTILE * (stop - start)).astype(np.int64)]
-        reach = ANNULUS_CLIP_SIGMA * (middle - low)
+        one, two = (
+            middle - values[source, start + (quantile * (stop - start)).astype(np.int64)]
+            for quantile in (LOWER_SIGMA_QUANTILE, LOWER_TWO_SIGMA_QUANTILE)
+        )
+        reach = ANNULUS_CLIP_SIGMA * np.maximum(one, two / 2)
         start = np.count_nonzero(values < (middle - reach)[:, np.newaxis], axis=1)
         stop = np.count_nonzero(values <= (middle + reach)[:, np.newaxis], axis=1)
     return start, stop
