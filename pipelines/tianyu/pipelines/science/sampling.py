@@ -179,7 +179,7 @@ def sample(
         vectorize=True,
         moves=[(emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2)],
     )
-    legacy = np.random.RandomState(settings.seed)  # noqa: NPY002 - what emcee takes
+    legacy = np.random.RandomState(settings.seed)
     state = emcee.State(walkers, random_state=legacy.get_state())
     time, is_settled = np.inf, False
     while not is_settled and sampler.iteration < settings.max_steps:
