@@ -38,6 +38,16 @@ COMMANDS = (
         "List the sources of a run and their scatter.",
     ),
     CommandEntry(
+        "analyse",
+        "tianyu.cli.analyse:analyse_command",
+        "Fit the transit in a light curve, rank variables, or weigh the precision of a run.",
+    ),
+    CommandEntry(
+        "inject",
+        "tianyu.cli.inject:inject_command",
+        "Inject signals into the pixels of reduced frames, and count what is recovered.",
+    ),
+    CommandEntry(
         "frames",
         "tianyu.cli.frames:frames_command",
         "Show what was measured in each frame of a night, and overrule the tests.",

@@ -1,0 +1,1 @@
+"""What ``tianyu analyse`` and ``tianyu inject`` compute from stored light curves."""
