@@ -75,8 +75,10 @@ def analyse_event(
         theirs = fit_transit(
             other.time, other.flux, other.error, question=replace(question, start=start)
         )
-        weights = np.ones_like(other.flux) if other.error is None else other.error
-        fitted.append(FittedCurve(other.name, other.time, other.flux, weights, theirs))
+        # Without errors of its own, a curve shows those that its residuals tell.
+        told = theirs.residual_scatter * theirs.trend
+        error = told if other.error is None else other.error
+        fitted.append(FittedCurve(other.name, other.time, other.flux, error, theirs))
     return EventAnalysis(curve, quartic, fitted)
 
 
