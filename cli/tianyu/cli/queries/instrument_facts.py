@@ -18,6 +18,9 @@ class InstrumentFacts:
     read_noise_e: float | None
     aperture_m: float | None
     altitude_m: float | None
+    latitude_deg: float | None
+    longitude_deg: float | None
+    saturation_adu: float | None
 
 
 def read_instrument_facts(connection: Connection, run: int) -> InstrumentFacts:
@@ -28,6 +31,9 @@ def read_instrument_facts(connection: Connection, run: int) -> InstrumentFacts:
             Instrument.read_noise_e,
             Instrument.aperture_m,
             Instrument.altitude_m,
+            Instrument.latitude_deg,
+            Instrument.longitude_deg,
+            Instrument.saturation_adu,
         )
         .join(Observation, Observation.instrument_id == Instrument.id)
         .join(Reduction, Reduction.observation_id == Observation.id)
@@ -39,4 +45,5 @@ def read_instrument_facts(connection: Connection, run: int) -> InstrumentFacts:
         ).limit(1)
     ).first()
     gain = (used or {}).get("gain_e_per_adu", row.gain_e_per_adu)
-    return InstrumentFacts(gain, row.read_noise_e, row.aperture_m, row.altitude_m)
+    known = {**row._asdict(), "gain_e_per_adu": gain}
+    return InstrumentFacts(**known)

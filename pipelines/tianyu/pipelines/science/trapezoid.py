@@ -147,6 +147,31 @@ def fit_trapezoid(
     return fit
 
 
+def trapezoid_fisher_errors(
+    time: FloatArray, depth: float, mid_time: float, duration: float, ingress: float, sigma: float
+) -> tuple[float, float, float]:
+    """Smallest errors that any unbiased fit can have (Cramér-Rao), trend and shape free.
+
+    Parameters
+    ----------
+    time : ndarray, shape (n,)
+        When the points are.
+    depth, mid_time, duration, ingress : float
+        The true trapezoid.
+    sigma : float
+        White noise per point, relative.
+
+    Returns
+    -------
+    depth, mid_time, duration : float
+        One standard deviation each; infinite where no point tells.
+    """
+    reference = float(time.mean())
+    p = np.array([1.0, 0.0, depth, mid_time - reference, duration, ingress / duration])
+    errors = sigma * np.sqrt(np.diag(_covariance(_jacobian(p, time - reference))))
+    return float(errors[2]), float(errors[3]), float(errors[4])
+
+
 def _scan(time: FloatArray, flux: FloatArray, search: BoxSearch | None) -> tuple[float, float]:
     event = search_boxes(time, (flux / finite_median(flux))[None, :], search)
     if not np.isfinite(event.depth[0]):
