@@ -1,11 +1,11 @@
 """``tianyu analyse``: events in one light curve, variables among all, the precision of a run."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tianyu.cli.analysis.choosing import Choice, choose_curve, choose_run
+from tianyu.cli.analysis.choosing import Choice, choose_curve
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import standard_output
@@ -15,6 +15,9 @@ from tianyu.pipelines.science.transit import LimbDarkening
 from tianyu.pipelines.science.transitfit import TransitQuestion, TrendIn
 from tianyu.pipelines.science.transitscan import Dip
 from tianyu.schema.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from tianyu.cli.analysis.event import EventAnalysis
 
 
 def analyse_command(
@@ -138,17 +141,15 @@ def parse_limb_darkening(text: str | None) -> LimbDarkening:
     """
     if text is None:
         return LimbDarkening()
+    form = f"--limb-darkening {text!r} is not of the form U1,U2 or U1,U2,ERROR, such as 0.4,0.25"
     try:
-        values = [float(part) for part in text.split(",")]
-        if not 2 <= len(values) <= 3:
-            raise ValueError(text)
-        limb = LimbDarkening(values[0], values[1], *values[2:])
+        u1, u2, *rest = [float(part) for part in text.split(",")]
+        limb = LimbDarkening(u1, u2, *rest[:1])
     except ValueError as error:
-        raise ConfigurationError(
-            f"--limb-darkening {text!r} is not of the form U1,U2 or U1,U2,ERROR, such as 0.4,0.25"
-        ) from error
-    total = values[0] + values[1]
-    if not (values[0] >= 0.0 and 0.0 <= total < 1.0):
+        raise ConfigurationError(form) from error
+    if len(rest) > 1:
+        raise ConfigurationError(form)
+    if not (u1 >= 0.0 and 0.0 <= u1 + u2 < 1.0):
         raise ConfigurationError(
             f"--limb-darkening {text}: a star with u1 ≥ 0 and 0 ≤ u1 + u2 < 1 is needed, or it "
             "would be dark or brighter at its limb"
@@ -194,7 +195,7 @@ def _show_event(
         console.print(str(path))
 
 
-def _write_event(analysis: "EventAnalysis", out: Path) -> list[Path]:  # noqa: F821
+def _write_event(analysis: "EventAnalysis", out: Path) -> list[Path]:
     from tianyu.cli.analysis.event import write_event  # noqa: PLC0415 - slow to import
     from tianyu.cli.plots.event import draw_corner, draw_quartic, draw_transits  # noqa: PLC0415
     from tianyu.cli.plots.style import save  # noqa: PLC0415

@@ -1,7 +1,6 @@
 """``tianyu analyse --candidates``: tables and a page of pictures of the likeliest variables."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from astropy.table import Table
@@ -96,8 +95,10 @@ def _write(
     everything = Table(index_table(curves, found))
     everything.meta["run"] = curves.run
     everything.write(paths[1], format="ascii.ecsv", overwrite=True)
-    image: Any = None if template is None else np.asarray(read_pixels(template.path, extension="MEAN"), np.float64)
-    corner = (0, 0) if template is None else (template.x0, template.y0)
+    image, corner = None, (0, 0)
+    if template is not None:
+        image = np.asarray(read_pixels(template.path, extension="MEAN"), dtype=np.float64)
+        corner = template.x0, template.y0
     pages = draw_candidates(curves, found, image, corner)
     from matplotlib.backends.backend_pdf import PdfPages  # noqa: PLC0415 - with matplotlib only
 

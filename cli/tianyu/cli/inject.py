@@ -49,8 +49,6 @@ from tianyu.schema.database import Database
 from tianyu.schema.errors import ConfigurationError
 
 DEFAULT_DEPTHS = "0.005,0.01,0.02,0.03"
-MAX_PART = 0.15
-"""Of all stars, that may carry a signal: more of them would move the comparison stars."""
 LEFT_ALONE = 20
 """The likeliest variables of the night: they carry signals already."""
 
@@ -81,8 +79,12 @@ def inject_command(
     lengths: Annotated[
         str, typer.Option("--durations", metavar="H,H…", help="Hours; of pulsations the periods.")
     ] = "1.5,2.5",
-    stars: Annotated[int, typer.Option("--stars", min=1, help="Stars per round.")] = 60,
+    stars: Annotated[int, typer.Option("--stars", min=1, help="Per round, at most.")] = 60,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Reductions to make.")] = 1,
+    max_scatter: Annotated[
+        float,
+        typer.Option("--max-scatter", min=0.0, help="Of the stars' light curves, relative."),
+    ] = 0.03,
     threshold: Annotated[
         float, typer.Option("--threshold", help="Signal-to-noise ratio of a recovered event.")
     ] = RecoveryLimits().snr,
@@ -118,6 +120,7 @@ def inject_command(
         lengths_h=_numbers(lengths, "--durations"),
         n_star=stars,
         seed=seed,
+        max_scatter=max_scatter,
     )
     console = Console(stderr=True, highlight=False)
     night = _read_night(Choice(observation=observation, run=run), database, gain)
@@ -191,8 +194,7 @@ def _round(
     disc = Disc(DISC_FWHM * fwhm, SKY_FWHM[0] * fwhm, SKY_FWHM[1] * fwhm)
     tests = measure_variability(curves.time, curves.flux, curves.error, curves.mean_flux)
     excluded = rank_variables(tests)[:LEFT_ALONE].tolist()
-    n = min(plan.n_star, int(MAX_PART * curves.n_source))
-    stars = choose_stars(curves, n, disc, excluded, rng)
+    stars = choose_stars(curves, plan.n_star, disc, excluded, plan.max_scatter, rng)
     if not stars.size:
         raise ConfigurationError(
             f"none of {curves.n_source} stars of run {curves.run} is quiet and unblended enough to "
@@ -253,7 +255,9 @@ def _print(
     events: Sequence[InjectedEvent], bins: Sequence[RecoveryBin], night: _Night, paths: list[Path]
 ) -> None:
     console = standard_output()
-    table = new_table(f"{len(events)} signals injected into the pixels of {len(night.frames)} frames")
+    table = new_table(
+        f"{len(events)} signals injected into the pixels of {len(night.frames)} frames"
+    )
     for name in ("kind", "stars"):
         table.add_column(name)
     for name in ("size", "hours", "injected", "recovered", "fraction (68 %)", "size bias %", "pull",

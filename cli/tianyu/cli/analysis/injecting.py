@@ -15,6 +15,7 @@ from tianyu.pipelines.fits.pixels import read_pixels
 from tianyu.pipelines.fits.streams import open_fits
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray, IntArray
 from tianyu.pipelines.science.injection import Disc, dim_stars
+from tianyu.pipelines.science.scatter import mad_sigma
 from tianyu.pipelines.science.transform import AffineTransform
 from tianyu.pipelines.simulation.signals import Eclipse, Pulsation, Signal, Transit
 from tianyu.schema.errors import ConfigurationError
@@ -26,7 +27,9 @@ DISC_FWHM = 4.0
 SKY_FWHM = (4.0, 7.0)
 MAX_BLEND = 0.05
 """Light of other sources in the disc, relative to the star: they are dimmed with it."""
-MAX_SCATTER = 0.1
+MAX_WEIGHT = 0.05
+"""Of all stars' inverse variances, that stars with signals may hold: they are references of the
+others, and of each other. With a quarter of it the depths came out a fifth too small."""
 EDGE_FRACTION = 0.9
 """Of the frames in which a star must have been measured without a bad flag."""
 COMPRESSED = (".fz", ".gz", ".bz2")
@@ -61,6 +64,8 @@ class InjectionPlan:
     lengths_h: tuple[float, ...]
     n_star: int
     seed: int
+    max_scatter: float
+    """Noisier stars are not chosen; standard deviation, relative."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,9 @@ def read_night(connection: Connection, run: int) -> tuple[list[NightFrame], list
     ):
         time = row.bjd_tdb_mid if row.bjd_tdb_mid is not None else row.jd_utc_mid
         if time is None:
-            raise ConfigurationError(f"the time of {row.name} is not known; nothing can be injected")
+            raise ConfigurationError(
+                f"the time of {row.name} is not known; nothing can be injected"
+            )
         transform = AffineTransform(row.a, row.b, row.c, row.d, row.tx, row.ty)
         path = _reachable(row.root, row.path, row.name)
         frames[row.name] = NightFrame(row.name, path, float(time), transform)
@@ -120,9 +127,16 @@ def _reachable(root: str, relative: str, name: str) -> Path:
 
 
 def choose_stars(
-    curves: RunCurves, n: int, disc: Disc, excluded: Sequence[int], rng: np.random.Generator
+    curves: RunCurves,
+    n: int,
+    disc: Disc,
+    excluded: Sequence[int],
+    max_scatter: float,
+    rng: np.random.Generator,
 ) -> IntArray:
     """Choose quiet, unblended stars of all brightnesses that stay apart from each other.
+
+    Together they hold at most :data:`MAX_WEIGHT` of the night's weight.
 
     Parameters
     ----------
@@ -132,6 +146,8 @@ def choose_stars(
         Discs must not touch.
     excluded : sequence of int
         Rows of stars that vary already, or are to be left alone.
+    max_scatter : float
+        Robust, of the relative flux.
     rng : numpy.random.Generator
 
     Returns
@@ -140,20 +156,32 @@ def choose_stars(
         Rows of the curves, brightest first.
     """
     suited = np.isfinite(curves.flux).mean(axis=1) >= EDGE_FRACTION
-    suited &= np.nanstd(np.where(suited[:, None], curves.flux, 1.0), axis=1) < MAX_SCATTER
+    suited &= np.nan_to_num(mad_sigma(curves.flux), nan=np.inf) < max_scatter
     suited &= (curves.mean_flux > 0) & (_blend(curves, disc.radius) < MAX_BLEND)
     suited[list(excluded)] = False
     rows = np.flatnonzero(suited)
     rows = rows[np.argsort(-curves.mean_flux[rows])]
+    weight = _weights(curves)
     chosen: list[int] = []
-    # One of each stretch of brightness in turn, until there are enough.
-    for stretch in np.array_split(rows, min(n, len(rows)) or 1):
+    # One of each stretch of brightness, in any order: the brightest must not use up the weight.
+    stretches = np.array_split(rows, min(n, len(rows)) or 1)
+    for number in rng.permutation(len(stretches)):
+        stretch = stretches[int(number)]
         for i in rng.permutation(stretch):
             apart = [np.hypot(curves.x[i] - curves.x[j], curves.y[i] - curves.y[j]) for j in chosen]
-            if not apart or min(apart) > disc.radius + disc.sky_outer:
+            is_apart = not apart or min(apart) > disc.radius + disc.sky_outer
+            if is_apart and weight[[*chosen, i]].sum() <= MAX_WEIGHT:
                 chosen.append(int(i))
                 break
-    return np.array(chosen, dtype=np.int64)
+    return np.array(sorted(chosen, key=lambda i: -curves.mean_flux[i]), dtype=np.int64)
+
+
+def _weights(curves: RunCurves) -> FloatArray:
+    """Return each star's part of the inverse variances of all, shape (n_source,)."""
+    scatter = mad_sigma(curves.flux)
+    known = np.isfinite(scatter) & (scatter > 0)
+    inverse = np.where(known, 1.0 / np.where(known, scatter, 1.0) ** 2, 0.0)
+    return np.asarray(inverse / max(float(inverse.sum()), 1e-300))
 
 
 def _blend(curves: RunCurves, radius: float) -> FloatArray:
@@ -176,7 +204,9 @@ def draw_signals(
     """
     cases = [(k, s, h) for s in plan.sizes for h in plan.lengths_h for k in plan.kinds]
     first, last = float(time[0]), float(time[-1])
-    order = np.concatenate([rng.permutation(len(cases)) for _ in range(len(stars) // len(cases) + 1)])
+    order = np.concatenate(
+        [rng.permutation(len(cases)) for _ in range(len(stars) // len(cases) + 1)]
+    )
     signals: list[Signal] = []
     for star, case in zip(stars, order, strict=False):
         kind, size, hours = cases[int(case)]
@@ -192,7 +222,9 @@ def draw_signals(
         elif kind is SignalKind.ECLIPSE:
             signals.append(Eclipse(int(star), mid, days, size))
         else:
-            signals.append(Pulsation(int(star), float(rng.uniform(first, first + days)), days, size))
+            signals.append(
+                Pulsation(int(star), float(rng.uniform(first, first + days)), days, size)
+            )
     return signals
 
 

@@ -81,18 +81,14 @@ def measure_precision(curves: RunCurves, facts: InstrumentFacts) -> Precision:
     budget, missing = _budget(curves, facts, here)
     factor = PPM * response
     flux = np.where(budget.flux_e > 0, budget.flux_e, np.nan)
-    parts = {
-        name: factor * _rms(getattr(budget, f"{name}_e") / flux) for name in PARTS
-    }
+    parts = {name: factor * _rms(getattr(budget, f"{name}_e") / flux) for name in PARTS}
     from_errors = factor * _rms(np.where(np.isfinite(curves.flux), curves.error, np.nan)[:, here])
     found = Precision(curves, cdpp.ppm, parts, from_errors, response, missing, [])
     found.classes.extend(_classes(found))
     return found
 
 
-def _budget(
-    curves: RunCurves, facts: InstrumentFacts, here: Any
-) -> tuple[NoiseBudget, list[str]]:
+def _budget(curves: RunCurves, facts: InstrumentFacts, here: Any) -> tuple[NoiseBudget, list[str]]:
     missing = []
     gain, is_electron = facts.gain_e_per_adu, curves.flux_unit == "electron"
     if gain is None:

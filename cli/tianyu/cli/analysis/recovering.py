@@ -1,7 +1,7 @@
 """Searching reduced frames for the events that were injected, and measuring them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy.optimize import curve_fit
@@ -102,8 +102,10 @@ def recover_events(
         distance, nearest = tree.query([float(place[0][0]), float(place[1][0])])
         row = int(nearest) if distance <= MATCH_PIX else None
         sigma = float(mad_sigma(before.flux[i] - _trend(before.time, before.flux[i])))
-        found = _recover(signal, after, row, sigma, limits)
-        is_periodic = isinstance(signal, Pulsation)
+        found = _recover(signal, after, row, limits)
+        fisher = float("nan")
+        if not isinstance(signal, Pulsation):
+            fisher = _fisher(signal, after, row, sigma)
         events.append(
             InjectedEvent(
                 round=number,
@@ -118,17 +120,23 @@ def recover_events(
                 mean_flux=float(before.mean_flux[i]),
                 scatter=sigma,
                 has_curve=row is not None,
-                fisher_days=np.nan if is_periodic else _fisher(signal, after, row, sigma),
-                **found,
+                fisher_days=fisher,
+                **vars(found),
             )
         )
     return events
 
 
-_NOTHING = {
-    "snr": np.nan, "is_recovered": False, "measured_size": np.nan, "size_error": np.nan,
-    "measured_length_h": np.nan, "time_error_days": np.nan,
-}  # fmt: skip
+@dataclass(frozen=True)
+class _Found:
+    """What became of one signal."""
+
+    snr: float = np.nan
+    is_recovered: bool = False
+    measured_size: float = np.nan
+    size_error: float = np.nan
+    measured_length_h: float = np.nan
+    time_error_days: float = np.nan
 
 
 def _trend(time: FloatArray, flux: FloatArray) -> FloatArray:
@@ -139,37 +147,34 @@ def _trend(time: FloatArray, flux: FloatArray) -> FloatArray:
     return np.asarray(np.polyval(np.polyfit(t[used], flux[used], 1), t))
 
 
-def _recover(
-    signal: Signal, after: RunCurves, row: int | None, sigma: float, limits: RecoveryLimits
-) -> dict[str, float | bool]:
+def _recover(signal: Signal, after: RunCurves, row: int | None, limits: RecoveryLimits) -> _Found:
     if row is None or np.isfinite(after.flux[row]).sum() < 20:
-        return dict(_NOTHING)
+        return _Found()
     if isinstance(signal, Pulsation):
         return _recover_pulsation(signal, after, row, limits)
     event = search_boxes(after.time, after.flux[row : row + 1])
     snr = float(event.snr[0])
     near = abs(float(event.mid_time[0]) - signal.mid_bjd_tdb) < 0.5 * signal.duration_d
-    found = {**_NOTHING, "snr": snr, "is_recovered": bool(near and snr >= limits.snr)}
+    found = _Found(snr, bool(near and snr >= limits.snr))
     if not near:
         return found
     try:
         measure = _fit_transit if isinstance(signal, Transit) else _fit_eclipse
-        size, size_error, days, mid = measure(signal, after, row)
+        size, size_error, days, mid = measure(after, row)
     except (UnusableDataError, RuntimeError):
         # What cannot be fitted was not recovered; it is counted as such.
-        return {**found, "is_recovered": False}
-    return {
-        **found,
-        "measured_size": size,
-        "size_error": size_error,
-        "measured_length_h": 24.0 * days,
-        "time_error_days": mid - signal.mid_bjd_tdb,
-    }
+        return replace(found, is_recovered=False)
+    return replace(
+        found,
+        measured_size=size,
+        size_error=size_error,
+        measured_length_h=24.0 * days,
+        time_error_days=mid - signal.mid_bjd_tdb,
+    )
 
 
-def _fit_transit(
-    signal: Transit | Eclipse, after: RunCurves, row: int
-) -> tuple[float, float, float, float]:
+def _fit_transit(after: RunCurves, row: int) -> tuple[float, float, float, float]:
+    """Return depth, its error, duration and mid-time of the best trapezoid."""
     used = np.isfinite(after.flux[row])
     time, flux, error = after.time[used], after.flux[row, used], after.error[row, used]
     start = float(np.floor(time[0]))
@@ -182,9 +187,7 @@ def _fit_transit(
     return fit.depth, fit.depth_error, fit.duration, start + fit.mid_time
 
 
-def _fit_eclipse(
-    signal: Transit | Eclipse, after: RunCurves, row: int
-) -> tuple[float, float, float, float]:
+def _fit_eclipse(after: RunCurves, row: int) -> tuple[float, float, float, float]:
     """Fit a cosine bell and a line, from where the best box is."""
     used = np.isfinite(after.flux[row])
     time, flux, error = after.time[used], after.flux[row, used], after.error[row, used]
@@ -212,7 +215,7 @@ def _fit_eclipse(
 
 def _recover_pulsation(
     signal: Pulsation, after: RunCurves, row: int, limits: RecoveryLimits
-) -> dict[str, float | bool]:
+) -> _Found:
     used = np.isfinite(after.flux[row]) & (after.flux[row] > 0)
     time = after.time[used]
     magnitude = 1.0 - 2.5 * np.log10(after.flux[row, used])
@@ -221,22 +224,21 @@ def _recover_pulsation(
     alarm = float(peaks.white_false_alarm[0])
     # A period is known to a frequency of one over the span.
     off = abs(1.0 / float(peaks.period[0]) - 1.0 / signal.period_d) * float(np.ptp(time))
-    found = {**_NOTHING, "snr": -np.log10(max(alarm, 1e-300)),
-             "is_recovered": bool(off < 1.0 and alarm <= limits.false_alarm)}  # fmt: skip
+    found = _Found(
+        float(-np.log10(max(alarm, 1e-300))), bool(off < 1.0 and alarm <= limits.false_alarm)
+    )
     if off >= 1.0:
         return found
     fit = fit_sinusoid(time, magnitude, error)
-    return {
-        **found,
-        "measured_size": abs(fit.amplitude * fit.mean),
-        "size_error": abs(fit.amplitude_error * fit.mean),
-        "measured_length_h": 24.0 * fit.period,
-    }
+    return replace(
+        found,
+        measured_size=abs(fit.amplitude * fit.mean),
+        size_error=abs(fit.amplitude_error * fit.mean),
+        measured_length_h=24.0 * fit.period,
+    )
 
 
-def _fisher(
-    signal: Transit | Eclipse, after: RunCurves, row: int | None, sigma: float
-) -> float:
+def _fisher(signal: Transit | Eclipse, after: RunCurves, row: int | None, sigma: float) -> float:
     """Cramér-Rao error of the mid-time, at the points that the star has."""
     if row is None:
         return float("nan")

@@ -1,9 +1,12 @@
 """Pages of pictures of candidate variables: where, the night, folded, the periodogram."""
 
+from textwrap import shorten
+
 import numpy as np
 from astropy.timeseries import LombScargle
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
 from tianyu.cli.analysis.candidates import Candidate, CandidateList
 from tianyu.cli.plots.style import ACCENT, INK, POINT, REJECTED, style
@@ -15,6 +18,9 @@ from tianyu.pipelines.science.variables import without_nightly_lines
 PER_PAGE = 6
 STAMP_HALF_PIX = 20
 ROW_INCHES = 1.75
+MAX_TICKS = 6
+TITLE_LETTERS = 92
+"""What fits over the panel of the night."""
 
 
 def draw_candidates(
@@ -73,13 +79,8 @@ def _stamp(
         extent = (low_x - 0.5, low_x + stamp.shape[1] - 0.5,
                   low_y - 0.5, low_y + stamp.shape[0] - 0.5)  # fmt: skip
         axes.imshow(stamp, origin="lower", cmap="Greys", vmin=low, vmax=high, extent=extent)
-    axes.add_artist(_circle(float(x), float(y), float(curves.radius_pix[i])))
-
-
-def _circle(x: float, y: float, radius: float) -> object:
-    from matplotlib.patches import Circle  # noqa: PLC0415 - beside its only use
-
-    return Circle((x, y), radius, fill=False, color=ACCENT, lw=1.0)
+    circle = Circle((float(x), float(y)), float(curves.radius_pix[i]), fill=False, color=ACCENT)
+    axes.add_patch(circle)
 
 
 def _night(axes: Axes, curves: RunCurves, candidate: Candidate, i: int) -> None:
@@ -92,11 +93,11 @@ def _night(axes: Axes, curves: RunCurves, candidate: Candidate, i: int) -> None:
         axes.axvspan(mid - half, mid + half, color=ACCENT, alpha=0.12, lw=0)
     _limit(axes, percent)
     name = candidate.name or f"source {candidate.source_id}"
-    axes.set_title(
+    words = (
         f"{candidate.rank}. {name} ({candidate.x:.0f}, {candidate.y:.0f}) score "
-        f"{candidate.score:.1f}: {candidate.reasons[0] if candidate.reasons else ''}",
-        fontsize=6.5, loc="left",
-    )  # fmt: skip
+        f"{candidate.score:.1f}: {candidate.reasons[0] if candidate.reasons else ''}"
+    )
+    axes.set_title(shorten(words, TITLE_LETTERS, placeholder=" …"), fontsize=6.5, loc="left")
     axes.set_ylabel("flux − 1, %", fontsize=7)
 
 
@@ -121,6 +122,12 @@ def _periodogram(axes: Axes, curves: RunCurves, candidate: Candidate, i: int) ->
         axes.plot(24.0 / grid.frequency, search.power(grid.frequency), color=INK, lw=0.8)
         axes.axvline(candidate.period_h, color=ACCENT, lw=0.8, ls="--")
     axes.set(xscale="log", ylim=(0.0, 1.0))
+    low, high = 24.0 / grid.frequency[-1], 24.0 / grid.frequency[0]
+    ticks = [2.0**k for k in range(-4, 16) if low <= 2.0**k <= high]
+    every = -(-len(ticks) // MAX_TICKS)
+    axes.set_xticks(ticks[::every], [f"{tick:g}" for tick in ticks[::every]])
+    axes.minorticks_off()
+    axes.tick_params(labelsize=6.5)
     axes.set_title("Lomb-Scargle power", fontsize=6.5, loc="left")
 
 

@@ -22,7 +22,7 @@ def draw_recovery(events: Sequence[InjectedEvent], bins: Sequence[RecoveryBin]) 
             of = [b for b in bins if b.kind == kind and b.length_h is None]
             _completeness(axes[0], kind, of)
             _sizes(axes[1], kind, [e for e in events if e.kind == kind])
-            _times(axes[2], kind, [e for e in events if e.kind == kind])
+            _times(axes[2], [e for e in events if e.kind == kind])
     return figure
 
 
@@ -70,7 +70,7 @@ def _sizes(axes: Axes, kind: str, events: Sequence[InjectedEvent]) -> None:
     axes.grid(visible=True)
 
 
-def _times(axes: Axes, kind: str, events: Sequence[InjectedEvent]) -> None:
+def _times(axes: Axes, events: Sequence[InjectedEvent]) -> None:
     of = [e for e in events if e.is_recovered and np.isfinite(e.fisher_days + e.time_error_days)]
     if not of:
         axes.set_axis_off()

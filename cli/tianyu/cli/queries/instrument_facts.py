@@ -40,9 +40,9 @@ def read_instrument_facts(connection: Connection, run: int) -> InstrumentFacts:
         .where(Reduction.run_id == run)
     ).one()
     used = connection.scalars(
-        select(Process.parameters).where(
-            Process.run_id == run, Process.command == "extract_flux"
-        ).limit(1)
+        select(Process.parameters)
+        .where(Process.run_id == run, Process.command == "extract_flux")
+        .limit(1)
     ).first()
     gain = (used or {}).get("gain_e_per_adu", row.gain_e_per_adu)
     known = {**row._asdict(), "gain_e_per_adu": gain}

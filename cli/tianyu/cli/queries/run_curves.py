@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from tianyu.cli.curves.light_curve import SPOILING
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
@@ -24,7 +24,7 @@ from tianyu.schema.tables import (
     Target,
 )
 
-RUN = bindparam("run")
+RUN: BindParameter[int] = bindparam("run")
 
 _SOURCES = (
     select(

@@ -61,15 +61,15 @@ def measure_completeness(
     Completeness
     """
     n, k = len(recovered), int(np.count_nonzero(recovered))
-    low, high = beta.ppf([0.16, 0.84], k + 0.5, n - k + 0.5)
+    low, high = (float(beta.ppf(q, k + 0.5, n - k + 0.5)) for q in (0.16, 0.84))
     ratio = size[recovered] / injected_size[recovered] - 1.0
     pull = (size - injected_size)[recovered] / size_error[recovered]
     minutes = 1440.0 * time_error_days[recovered]
     return Completeness(
         n_injected=n,
         n_recovered=k,
-        low=float(low) if k else 0.0,
-        high=float(high) if k < n else 1.0,
+        low=low if k else 0.0,
+        high=high if k < n else 1.0,
         size_bias=float(np.median(ratio)) if k else float("nan"),
         # The median of normal values has 1.25 times the error of their mean.
         size_bias_error=1.2533 * float(mad_sigma(ratio)) / np.sqrt(k) if k > 1 else float("nan"),

@@ -53,15 +53,14 @@ def like_star_level(
     return level, sigma
 
 
-def like_star_sigmas(
-    values: FloatArray, mean_flux: FloatArray, n_like: int = N_LIKE
-) -> FloatArray:
+def like_star_sigmas(values: FloatArray, mean_flux: FloatArray, n_like: int = N_LIKE) -> FloatArray:
     """Return by how many robust standard deviations each star exceeds those like it.
 
     Shape (n_source,); NaN where it is not known.
     """
     level, sigma = like_star_level(values, mean_flux, n_like)
-    return np.divide(values - level, sigma, out=np.full(values.shape, np.nan), where=sigma > 0)
+    nothing = np.full(values.shape, np.nan)
+    return np.asarray(np.divide(values - level, sigma, out=nothing, where=sigma > 0))
 
 
 def like_star_tail(

@@ -71,9 +71,8 @@ def period_grid(time: FloatArray) -> PeriodGrid:
     fine = octaves * BLS_PERIODS_PER_OCTAVE * max(1.0, span / 1.0)
     return PeriodGrid(
         frequency=np.linspace(lowest, highest, min(max(n, 10), MAX_FREQUENCIES)),
-        box_period=1.0 / np.linspace(
-            1.0 / longest, 1.0 / shortest, max(int(min(fine, MAX_BLS_PERIODS)), 10)
-        ),
+        box_period=1.0
+        / np.linspace(1.0 / longest, 1.0 / shortest, max(int(min(fine, MAX_BLS_PERIODS)), 10)),
         box_duration=durations,
     )
 

@@ -103,7 +103,7 @@ class TransitFit:
 
     def flux(self, folded_time: FloatArray) -> FloatArray:
         """Relative flux of the best transit at folded times; shape of the input."""
-        return transit_flux(folded_time, self.best[None, :], self.question.limb)[0]
+        return np.asarray(transit_flux(folded_time, self.best[None, :], self.question.limb)[0])
 
 
 def fit_transit(
@@ -254,10 +254,10 @@ def _start(rough: Dip, limb: LimbDarkening) -> FloatArray:
     if limb.is_fixed:
         return start
     if limb.u1 is None or limb.u2 is None:
-        return np.r_[start, 0.36, 0.3]
+        return np.concatenate([start, [0.36, 0.3]])
     q1 = float(np.clip((limb.u1 + limb.u2) ** 2, 0.01, 0.99))
     q2 = float(np.clip(0.5 * limb.u1 / max(limb.u1 + limb.u2, 1e-6), 0.01, 0.99))
-    return np.r_[start, q1, q2]
+    return np.concatenate([start, [q1, q2]])
 
 
 def _maximise(
@@ -269,8 +269,13 @@ def _maximise(
 
     size = np.array([0.01, 0.15, 0.05 * start[2], 0.02 * start[2], 0.1, 0.1])[: len(start)]
     simplex = start + np.vstack([np.zeros(len(start)), np.diag(size)])
-    options = {"initial_simplex": simplex, "maxiter": 2000, "xatol": 1e-6, "fatol": 1e-4}
-    return np.asarray(minimize(cost, start, method="Nelder-Mead", options=options).x)
+    found = minimize(
+        cost,
+        start,
+        method="Nelder-Mead",
+        options={"initial_simplex": simplex, "maxiter": 2000, "xatol": 1e-6, "fatol": 1e-4},
+    )
+    return np.asarray(found.x)
 
 
 def _model(p: FloatArray, data: TransitData, used: BoolArray, limb: LimbDarkening) -> FloatArray:

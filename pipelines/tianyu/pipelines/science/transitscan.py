@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tianyu.pipelines.errors import UnusableDataError
-from tianyu.pipelines.science.arrays import BoolArray, FloatArray
+from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
 from tianyu.pipelines.science.trapezoid import trapezoid_shape
 
 INGRESS_RATIO = 0.15
@@ -38,7 +38,7 @@ def find_dip(
     flux: FloatArray,
     error: FloatArray,
     trend: FloatArray,
-    night: FloatArray,
+    night: IntArray,
     period: float | None = None,
 ) -> Dip:
     """Find the dip that improves a fit of trends most.
@@ -93,20 +93,20 @@ def find_dip(
     return found
 
 
-def _durations(time: FloatArray, night: FloatArray) -> FloatArray:
+def _durations(time: FloatArray, night: IntArray) -> FloatArray:
     spans = [float(np.ptp(time[night == number])) for number in np.unique(night)]
     cadence = float(np.median(np.diff(time)))
     longest = LONGEST_FRACTION * max(spans)
     return np.geomspace(min(MIN_CADENCES * cadence, longest), longest, N_DURATION)
 
 
-def _mids(time: FloatArray, night: FloatArray, duration: float) -> FloatArray:
+def _mids(time: FloatArray, night: IntArray, duration: float) -> FloatArray:
     parts = [time[night == number] for number in np.unique(night)]
     step = STEP_FRACTION * duration
     return np.concatenate([np.arange(part[0], part[-1] + step, step) for part in parts])
 
 
-def _has_edges(since: FloatArray, duration: float, night: FloatArray) -> BoolArray:
+def _has_edges(since: FloatArray, duration: float, night: IntArray) -> BoolArray:
     """Tell which dips have points inside and on either side within some night, by counts."""
     enough = np.zeros(len(since), dtype=np.bool_)
     for number in np.unique(night):

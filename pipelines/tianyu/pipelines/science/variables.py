@@ -16,6 +16,7 @@ significant. Flares and pulsations make that rate too high, never too low.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
 from tianyu.pipelines.science.boxsearch import BoxEvents, BoxSearch, search_boxes
@@ -26,13 +27,16 @@ from tianyu.pipelines.science.scatter import (
     finite_median,
     mad_sigma,
     measure_scatter,
+    point_to_point_sigma,
 )
 from tianyu.pipelines.science.stetson import stetson_indices
 from tianyu.pipelines.science.transitfit import night_numbers
 from tianyu.pipelines.science.trend import without_linear_trend
 
 MIN_POINTS = 20
-SPIKE_SIGMA = 5.0
+MIN_FRACTION = 0.5
+"""Of the frames: a star seen for a part of the night shows a part of its trend."""
+SPIKE_SIGMA, SPIKE_WINDOW = 5.0, 5
 MAX_SCATTER = 0.3
 """Noisier light curves are those of stars that hardly are there."""
 NEAR_SIGMAS = 4.0
@@ -78,7 +82,7 @@ class VariabilityTests:
 
 
 def without_spikes(flux: FloatArray) -> FloatArray:
-    """Replace single points far from both neighbours by NaN: cosmic rays, satellites, bad frames.
+    """Replace one or two points far from those about them by NaN: cosmic rays, satellites.
 
     Parameters
     ----------
@@ -88,17 +92,17 @@ def without_spikes(flux: FloatArray) -> FloatArray:
     Returns
     -------
     ndarray, shape (n_source, n_frame)
-        Points beyond five sigma of the differences from the mean of both neighbours, and as far
-        from each of them, are NaN.
+        Points farther from the running median of five than five times the scatter of the
+        differences of successive points are NaN. A steep ingress passes: the median of what
+        rises or falls steadily is its middle.
     """
-    before, after = flux[:, :-2], flux[:, 2:]
-    rise, fall = flux[:, 1:-1] - before, flux[:, 1:-1] - after
-    jump = np.sign(rise) * np.minimum(np.abs(rise), np.abs(fall)) * (rise * fall > 0)
-    step = np.diff(flux, axis=1)
-    sigma = 1.4826 * finite_median(np.abs(step))[:, None]
-    clean = flux.copy()
-    clean[:, 1:-1][np.abs(jump) > SPIKE_SIGMA * sigma] = np.nan
-    return clean
+    if flux.shape[1] < SPIKE_WINDOW:
+        return flux.copy()
+    half = SPIKE_WINDOW // 2
+    padded = np.pad(flux, ((0, 0), (half, half)), mode="reflect")
+    running = finite_median(sliding_window_view(padded, SPIKE_WINDOW, axis=1))
+    sigma = point_to_point_sigma(flux)[:, None]
+    return np.where(np.abs(flux - running) > SPIKE_SIGMA * sigma, np.nan, flux)
 
 
 def without_nightly_lines(time: FloatArray, flux: FloatArray) -> FloatArray:
@@ -125,8 +129,8 @@ def measure_variability(
     time : ndarray, shape (n_frame,)
         Days, ascending.
     flux, error : ndarray, shape (n_source, n_frame)
-        Relative fluxes of good, unflagged points; NaN elsewhere. Fewer than 20 points are not
-        searched.
+        Relative fluxes of good, unflagged points; NaN elsewhere. Fewer than 20 points, or than
+        half of the frames, are not searched.
     mean_flux : ndarray, shape (n_source,)
         Brightness.
     search : BoxSearch, optional
@@ -137,7 +141,8 @@ def measure_variability(
     """
     flux = without_spikes(flux)
     flux = 1.0 + without_nightly_lines(time, flux)
-    searched = (np.isfinite(flux).sum(axis=1) >= MIN_POINTS) & (mad_sigma(flux) < MAX_SCATTER)
+    least = max(MIN_POINTS, MIN_FRACTION * time.size)
+    searched = (np.isfinite(flux).sum(axis=1) >= least) & (mad_sigma(flux) < MAX_SCATTER)
     flux = np.where(searched[:, None], flux, np.nan)
     scatter = measure_scatter(flux, np.where(np.isfinite(flux), error, np.nan))
     # Errors that are too small for all stars of a brightness would make all of them variable.
@@ -231,15 +236,18 @@ def reasons(tests: VariabilityTests, i: int) -> list[str]:
         Row of the source.
     """
     event, peaks = tests.event, tests.peaks
+    dip = (
+        f"dip of {100 * event.depth[i]:.2f} % for {24 * event.duration[i]:.1f} h at "
+        f"{event.mid_time[i]:.4f}, {event.snr[i]:.1f}σ with red noise, false alarm "
+        f"{tests.event_false_alarm[i]:.3f}"
+    )
     said = [
         (tests.amplitude_sigmas[i], f"scatter {tests.excess_like[i]:.1f}× that of like stars"),
         (tests.eta_sigmas[i], f"von Neumann η {tests.scatter.eta[i]:.2f}"),
         (tests.stetson_sigmas[i], f"Stetson J {tests.stetson_j[i]:.2f}"),
         (
             tests.event_sigmas[i],
-            f"dip of {100 * event.depth[i]:.2f} % for {24 * event.duration[i]:.1f} h at "
-            f"{event.mid_time[i]:.4f}, {event.snr[i]:.1f}σ with red noise, false alarm "
-            f"{tests.event_false_alarm[i]:.3f}",
+            dip,
         ),
         (
             tests.box_sigmas[i],
@@ -247,8 +255,7 @@ def reasons(tests: VariabilityTests, i: int) -> list[str]:
         ),
         (
             tests.sinusoid_sigmas[i],
-            f"sinusoid of {24 * peaks.period[i]:.2f} h with {100 * peaks.power[i]:.0f} % of the "
-            "variance",
+            f"sinusoid of {24 * peaks.period[i]:.2f} h, {100 * peaks.power[i]:.0f} % of variance",
         ),
     ]
     strong = [(sigmas, words) for sigmas, words in said if sigmas >= NEAR_SIGMAS]
