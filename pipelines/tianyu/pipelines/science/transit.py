@@ -151,14 +151,14 @@ class TransitData:
         weighted = self.trend / self.error[:, None]
         design = model[:, :, None] * weighted
         y = self.flux / self.error
-        normal = np.einsum("wij,wik->wjk", design, design, optimize=True)
-        right = np.einsum("wij,i->wj", design, y, optimize=True)
-        coefficients = np.linalg.solve(normal, right[:, :, None])[:, :, 0]
-        residual = y - np.einsum("wij,wj->wi", design, coefficients, optimize=True)
-        chi2 = np.einsum("wi,wi->w", residual, residual)
+        transposed = design.transpose(0, 2, 1)
+        normal = transposed @ design
+        coefficients = np.linalg.solve(normal, (transposed @ y)[:, :, None])
+        residual = y - (design @ coefficients)[:, :, 0]
+        chi2 = (residual**2).sum(axis=1)
         freedom = self.flux.size - self.trend.shape[1]
         log_likelihood = -0.5 * freedom * np.log(chi2) - 0.5 * np.linalg.slogdet(normal)[1]
-        return coefficients, log_likelihood
+        return coefficients[:, :, 0], log_likelihood
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from tianyu.pipelines.science.sampling import (
     sample,
 )
 from tianyu.pipelines.science.scatter import mad_sigma
+from tianyu.pipelines.science.spikes import without_spikes
 from tianyu.pipelines.science.transit import (
     NAMES,
     TREND_TERMS,
@@ -149,19 +150,21 @@ def fit_transit(
             f"{int(usable.sum())} of {flux.size} points can be used; a transit with its trends "
             f"needs more than its {needed} parameters"
         )
+    # A single bad point must not pass for a short dip; the fit itself decides on it again.
+    smooth = usable & np.isfinite(without_spikes(np.where(usable, flux, np.nan)[None, :])[0])
     rough = question.start or find_dip(
-        time[usable],
-        flux[usable],
-        error[usable],
-        columns[usable],
-        night_numbers(time)[usable],
+        time[smooth],
+        flux[smooth],
+        error[smooth],
+        columns[smooth],
+        night_numbers(time)[smooth],
         question.period_days,
     )
     reference = rough.mid_time
     folded = _fold(time, reference, question.period_days)
     whole = TransitData(folded, flux, error, columns)
     bounds = _bounds(folded[usable], rough, question.period_days)
-    best, used = _clipped_best(whole, usable, bounds, rough, question.limb)
+    best, used = _clipped_best(whole, usable, smooth, bounds, rough, question.limb)
     data = _chosen(whole, used)
     posterior = sample(
         lambda p: log_posterior(p, data, bounds, question.limb),
@@ -231,12 +234,13 @@ def _chosen(data: TransitData, used: BoolArray) -> TransitData:
 def _clipped_best(
     data: TransitData,
     usable: BoolArray,
+    smooth: BoolArray,
     bounds: TransitBounds,
     rough: Dip,
     limb: LimbDarkening,
 ) -> tuple[FloatArray, BoolArray]:
     """Return the most probable parameters, points beyond 5σ left out."""
-    start, used = _start(rough, limb), usable
+    start, used = _start(rough, limb), smooth
     for _ in range(MAX_CLIPPINGS):
         start = _maximise(start, _chosen(data, used), bounds, limb)
         residual = (data.flux / _model(start, data, used, limb) - 1.0) / data.error

@@ -16,7 +16,6 @@ significant. Flares and pulsations make that rate too high, never too low.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
 from tianyu.pipelines.science.boxsearch import BoxEvents, BoxSearch, search_boxes
@@ -24,11 +23,10 @@ from tianyu.pipelines.science.likestars import like_star_level, like_star_sigmas
 from tianyu.pipelines.science.periods import PeriodPeaks, find_periods
 from tianyu.pipelines.science.scatter import (
     Scatter,
-    finite_median,
     mad_sigma,
     measure_scatter,
-    point_to_point_sigma,
 )
+from tianyu.pipelines.science.spikes import without_spikes
 from tianyu.pipelines.science.stetson import stetson_indices
 from tianyu.pipelines.science.transitfit import night_numbers
 from tianyu.pipelines.science.trend import without_linear_trend
@@ -36,7 +34,6 @@ from tianyu.pipelines.science.trend import without_linear_trend
 MIN_POINTS = 20
 MIN_FRACTION = 0.5
 """Of the frames: a star seen for a part of the night shows a part of its trend."""
-SPIKE_SIGMA, SPIKE_WINDOW = 5.0, 5
 MAX_SCATTER = 0.3
 """Noisier light curves are those of stars that hardly are there."""
 NEAR_SIGMAS = 4.0
@@ -79,30 +76,6 @@ class VariabilityTests:
         )
         logs = np.sort([np.log(np.fmax(family, 1.0)) for family in families], axis=0)
         return np.where(np.isfinite(self.scatter.mad), np.exp(logs[-2:].mean(axis=0)), np.nan)
-
-
-def without_spikes(flux: FloatArray) -> FloatArray:
-    """Replace one or two points far from those about them by NaN: cosmic rays, satellites.
-
-    Parameters
-    ----------
-    flux : ndarray, shape (n_source, n_frame)
-        In order of time.
-
-    Returns
-    -------
-    ndarray, shape (n_source, n_frame)
-        Points farther from the running median of five than five times the scatter of the
-        differences of successive points are NaN. A steep ingress passes: the median of what
-        rises or falls steadily is its middle.
-    """
-    if flux.shape[1] < SPIKE_WINDOW:
-        return flux.copy()
-    half = SPIKE_WINDOW // 2
-    padded = np.pad(flux, ((0, 0), (half, half)), mode="reflect")
-    running = finite_median(sliding_window_view(padded, SPIKE_WINDOW, axis=1))
-    sigma = point_to_point_sigma(flux)[:, None]
-    return np.where(np.abs(flux - running) > SPIKE_SIGMA * sigma, np.nan, flux)
 
 
 def without_nightly_lines(time: FloatArray, flux: FloatArray) -> FloatArray:
