@@ -1,7 +1,9 @@
 """A transit of HAT-P-32 b from 142 real frames, through the commands that people type."""
 
 import csv
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,3 +105,31 @@ def test_again_on_the_same_folder_does_nothing(night: Path) -> None:
     with database.read() as connection:
         assert connection.exec_driver_sql(count).one() == before
     database.dispose()
+
+
+def analysed(night: Path, *arguments: str) -> dict[str, Any]:
+    url = f"sqlite:///{night / 'tianyu.sqlite'}"
+    answer = CliRunner().invoke(app, ["analyse", "--database", url, "--json", *arguments])
+    assert answer.exit_code == 0, answer.output + repr(answer.exception)
+    return dict(json.loads(answer.output))
+
+
+def test_both_transit_models_find_the_ephemeris_beside_the_published_curve(night: Path) -> None:
+    published = real_data("hatp32").parent / "hatp32_published_lightcurve.json"
+    found = analysed(night, "--target", "HAT-P-32", "--compare", str(published))
+    ours = found["limb_darkened"]["tianyu"]
+    theirs = found["limb_darkened"]["hatp32_published_lightcurve"]
+    for of in (ours, found["quartic"]):
+        assert of["mid_time"]["value"] == pytest.approx(EPHEMERIS_MID, abs=0.0012)
+    assert 0.022 < ours["area_ratio"]["value"] < 0.0275
+    assert ours["residual_scatter"] < theirs["residual_scatter"]
+    assert found["quartic"]["ln_bayes_factor"] > 50
+
+
+def test_target_and_eclipsing_binary_are_among_the_first_candidates(night: Path) -> None:
+    """The binary is 93 px above and 1 px left of the target, as in the frames."""
+    found = analysed(night, "--candidates", "6")["candidates"]
+    target = next(c for c in found if c["name"] == "HAT-P-32")
+    beside = [(c["x"] - target["x"] + 1.2, c["y"] - target["y"] - 93.3) for c in found]
+    assert min(np.hypot(*offset) for offset in beside) < 2.0
+    assert target["event_false_alarm"] < 0.05

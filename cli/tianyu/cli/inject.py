@@ -266,6 +266,7 @@ def _print(
     for b in bins:
         r = b.result
         size = f"{1000 * b.size:.0f} mmag" if b.kind == "pulsation" else f"{100 * b.size:.2f} %"
+        size = size if np.isfinite(b.size) else "all"
         table.add_row(
             b.kind, b.brightness, size, "all" if b.length_h is None else f"{b.length_h:g}",
             str(r.n_injected), str(r.n_recovered), f"{r.fraction:.2f} ({r.low:.2f}–{r.high:.2f})",

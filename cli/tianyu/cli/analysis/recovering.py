@@ -276,6 +276,7 @@ class RecoveryBin:
 
     kind: str
     size: float
+    """NaN: all sizes together; their completeness says little, their biases and errors much."""
     length_h: float | None
     """None: all lengths together."""
     brightness: str
@@ -302,6 +303,8 @@ def tabulate_recovery(events: Sequence[InjectedEvent]) -> list[RecoveryBin]:
             for length in sorted(set(columns["length_h"][of_size].tolist())):
                 here = of_size & np.isclose(columns["length_h"], length)
                 bins.append(RecoveryBin(kind, size, length, "all", _summary(columns, here)))
+        here = columns["kind"] == kind
+        bins.append(RecoveryBin(kind, np.nan, None, "all", _summary(columns, here)))
     return bins
 
 

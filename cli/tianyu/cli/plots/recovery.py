@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from tianyu.cli.analysis.recovering import InjectedEvent, RecoveryBin
 from tianyu.cli.plots.style import ACCENT, INK, POINT, REJECTED, style
@@ -19,7 +21,7 @@ def draw_recovery(events: Sequence[InjectedEvent], bins: Sequence[RecoveryBin]) 
         figure = Figure(figsize=(11.5, 3.3 * len(kinds)), layout="constrained")
         grid = figure.subplots(len(kinds), 3, squeeze=False)
         for axes, kind in zip(grid, kinds, strict=True):
-            of = [b for b in bins if b.kind == kind and b.length_h is None]
+            of = [b for b in bins if b.kind == kind and b.length_h is None and np.isfinite(b.size)]
             _completeness(axes[0], kind, of)
             _sizes(axes[1], kind, [e for e in events if e.kind == kind])
             _times(axes[2], [e for e in events if e.kind == kind])
@@ -66,6 +68,7 @@ def _sizes(axes: Axes, kind: str, events: Sequence[InjectedEvent]) -> None:
     axes.set(xscale="log", yscale="log", xlabel=f"injected {label}", ylabel=f"measured {label}",
              xlim=line, ylim=(0.4 * sizes[0], 2.5 * sizes[-1]))  # fmt: skip
     _ticks(axes, sizes)
+    _plain_logarithms(axes.yaxis)
     axes.legend(fontsize=7.5, loc="upper left")
     axes.grid(visible=True)
 
@@ -84,10 +87,19 @@ def _times(axes: Axes, events: Sequence[InjectedEvent]) -> None:
     axes.set(xscale="log", yscale="log", xlabel="Fisher limit of the mid-time, min",
              ylabel="|mid-time error|, min", xlim=line)  # fmt: skip
     axes.set_ylim(0.03 * float(np.median(x)), 10.0 * float(x.max()))
-    axes.legend(fontsize=7.5, loc="lower right")
+    _plain_logarithms(axes.xaxis)
+    _plain_logarithms(axes.yaxis)
+    axes.legend(fontsize=7.5, loc="upper left")
     axes.grid(visible=True)
 
 
 def _ticks(axes: Axes, sizes: Sequence[float]) -> None:
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     axes.minorticks_off()
+
+
+def _plain_logarithms(axis: Axis) -> None:
+    """Write 0.5, 1, 2 rather than powers of ten on a short logarithmic axis."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
