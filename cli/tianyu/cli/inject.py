@@ -35,11 +35,12 @@ from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.errors import WorkFailedError
+from tianyu.cli.nightrun import available_cores
 from tianyu.cli.options import DatabaseOption, JsonOption, ObservationOption, RunOption
 from tianyu.cli.parsing import parse_options
 from tianyu.cli.queries.instrument_facts import read_instrument_facts
 from tianyu.cli.queries.run_curves import RunCurves, read_run_curves
-from tianyu.cli.reduction import ReduceRequest, available_cores, reduce_night
+from tianyu.cli.reduction import ReduceRequest, reduce_night
 from tianyu.cli.words import number
 from tianyu.pipelines.science.injection import Disc
 from tianyu.pipelines.science.variables import measure_variability, rank_variables
@@ -174,7 +175,8 @@ def _read_night(choice: Choice, url: str | None, gain: float | None) -> _Night:
             latitude_deg=facts.latitude_deg,
             longitude_deg=facts.longitude_deg,
             altitude_m=facts.altitude_m,
-            gain_e_per_adu=facts.gain_e_per_adu,
+            # A measured gain is measured again in the round.
+            gain_e_per_adu=None if facts.gain_origin else facts.gain_e_per_adu,
             saturation_adu=facts.saturation_adu,
         ),
     )

@@ -27,7 +27,8 @@ def show_precision(
         curves = read_run_curves(connection, run)
         facts = read_instrument_facts(connection, run)
     known = {name: value for name, value in given.items() if value is not None}
-    found = measure_precision(curves, replace(facts, **known))
+    origin = None if given["gain_e_per_adu"] is not None else facts.gain_origin
+    found = measure_precision(curves, replace(facts, **known, gain_origin=origin))
     written = [] if out is None else _write(found, out)
     if as_json:
         print_json({
@@ -50,7 +51,7 @@ def show_precision(
         )  # fmt: skip
     console.print(table)
     for words in found.missing:
-        console.print(f"[yellow]theory is incomplete[/]: {words}")
+        console.print(f"[yellow]theory[/]: {words}")
     for path in written:
         console.print(str(path))
 

@@ -7,12 +7,12 @@ import numpy as np
 
 from tianyu.cli.queries.instrument_facts import InstrumentFacts
 from tianyu.cli.queries.run_curves import RunCurves
+from tianyu.pipelines.flux_plan import ANNULUS_FWHM
 from tianyu.pipelines.science.arrays import FloatArray
 from tianyu.pipelines.science.cdpp import measure_cdpp
 from tianyu.pipelines.science.noise import NoiseBudget, scintillation, theoretical_noise
 from tianyu.pipelines.science.scatter import finite_median
 from tianyu.pipelines.science.transitfit import night_numbers
-from tianyu.pipelines.steps.extract_flux import ANNULUS_FWHM
 
 PARTS = ("source", "sky", "readout", "scintillation")
 N_CLASS = 3
@@ -44,7 +44,7 @@ class Precision:
     parts : mapping of str to ndarray
         Source, sky, readout and scintillation on the scale of the CDPP.
     missing : list of str
-        What theory had to leave out, in words.
+        What theory had to leave out or to guess, in words.
     """
 
     curves: RunCurves
@@ -97,6 +97,9 @@ def _budget(curves: RunCurves, facts: InstrumentFacts, here: Any) -> tuple[Noise
         missing.append("the read noise is not known: the sky's measured rms holds it")
     if facts.aperture_m is None:
         missing.append("the telescope's diameter is not known: no scintillation; give --aperture")
+    if facts.gain_origin is not None:
+        missing.append(f"the gain of {gain:.3g} e/ADU is not stated but measured: "
+                       f"{facts.gain_origin}")  # fmt: skip
     g = 1.0 if gain is None else gain
     flux = curves.mean_flux if is_electron else curves.mean_flux * g
     relative = np.zeros(int(here.sum()))

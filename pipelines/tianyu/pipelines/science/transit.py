@@ -158,7 +158,7 @@ class TransitData:
         chi2 = (residual**2).sum(axis=1)
         freedom = self.flux.size - self.trend.shape[1]
         log_likelihood = -0.5 * freedom * np.log(chi2) - 0.5 * np.linalg.slogdet(normal)[1]
-        return coefficients[:, :, 0], log_likelihood
+        return np.asarray(coefficients[:, :, 0], dtype=np.float64), np.asarray(log_likelihood)
 
 
 @dataclass(frozen=True)
