@@ -55,11 +55,11 @@ def analyse_command(
     ] = None,
     expected: Annotated[
         float | None,
-        typer.Option("--mid-time", metavar="BJD", help="Expected mid-time, where to look."),
+        typer.Option("--mid-time", metavar="BJD", help="Expected; with --duration, where to look."),
     ] = None,
     duration: Annotated[
         float | None,
-        typer.Option("--duration", min=0.0, metavar="HOURS", help="Expected; with --mid-time."),
+        typer.Option("--duration", min=0.0, metavar="HOURS", help="Expected; needs --mid-time."),
     ] = None,
     trend: Annotated[
         TrendIn, typer.Option("--trend", help="What the quadratic trend is in.")
