@@ -58,6 +58,6 @@ def test_whole_numbers_of_little_noise_are_not_clipped_to_one_step():
     rng = np.random.default_rng(11)
     stamps = np.rint(rng.normal(0.3, 1.0, (400, 31, 31))).astype(np.float32)
     level, rms, _ = local_background(stamps, np.zeros_like(stamps, np.uint8), (7.0, 12.0))
-    assert rms.min() > 0.7
+    assert rms.min() > 0.6  # one step alone would show 0.3
     np.testing.assert_allclose(level, 0.3, atol=0.35)
     assert level.mean() == pytest.approx(0.3, abs=0.02)
