@@ -60,7 +60,7 @@ def test_init_without_a_root_takes_the_working_folder_for_a_new_site(
     assert sites(url)["local"]["root"] == str(tmp_path)
 
 
-@pytest.mark.parametrize("command", [["init"], ["site", "list"], ["manager"], ["consumer"]])
+@pytest.mark.parametrize("command", [["init"], ["site", "list"], ["status"]])
 def test_a_server_that_is_away_is_told_in_one_line(
     command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,6 +69,27 @@ def test_a_server_that_is_away_is_told_in_one_line(
     assert "does not answer" in said
     assert "secret" not in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("service", ["manager", "consumer"])
+def test_a_service_waits_for_its_server_and_says_so(
+    service: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("tianyu.cli.connect.time.sleep", pause)
+    invoke(AWAY, service, code=130)
+    assert pauses == [0.5, 1.0, 2.0]
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 3
+    assert "tianyu:***@127.0.0.1:1/tianyu does not answer" in said[0]
+    assert "trying again in 0.5 s" in said[0]
+    assert "secret" not in "".join(said)
 
 
 def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:

@@ -75,7 +75,9 @@ def test_placed_ones_stand_last_whatever_was_detected_there():
     x = np.array([20.0])
     found = Detections(x, x, 100 * x, x, x, x, x)
     lost = TargetPosition(target_id=9, x=60.0, y=60.0)
-    sources = with_targets(found, [lost], origin=(0, 0), transforms={}, wcs=None, fwhm_pix=3.0)
+    sources = with_targets(
+        found, [lost], origin=(0, 0), shape=(100, 100), transforms={}, wcs=None, fwhm_pix=3.0
+    )
     placed = place_positions([position(x=20.0, y=20.5)], [frame(1)], None)
     sources = with_positions(sources, placed)
     assert sources.x.tolist() == [20.0, 60.0, 20.0]

@@ -207,7 +207,7 @@ def test_what_headers_assume_is_passed_on_once(register_here, tmp_path, write_fi
         write_fits(tmp_path / "n" / f"{i}.fits", seed=i, GAIN=1200.0)
     notes = register_here(tmp_path / "n").notes
     assert [note for note in notes if "1200" in note] == [
-        "GAIN = 1200 is no gain in e/ADU, rather a setting; ignored"
+        "3 frames, 0.fits first: GAIN = 1200 is no gain in e/ADU, rather a setting; ignored"
     ]
 
 

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.detections import Detections
 from tianyu.pipelines.science.transform import AffineTransform
 from tianyu.pipelines.science.wcs import LinearWcs
 from tianyu.pipelines.targets import TargetPosition, with_targets
 
 FWHM_PIX = 3.0
+SHAPE = 90, 100
 WCS = LinearWcs(150.0, 25.0, 50.0, 50.0, -1 / 3600, 0.0, 0.0, 1 / 3600)
 FOUND = [(20.0, 30.0), (70.0, 40.0)]
 
@@ -24,8 +24,8 @@ def detections(xy=FOUND):
 
 def locate(*targets, xy=FOUND, origin=(0, 0), transforms=None, wcs=None):
     return with_targets(
-        detections(xy), targets, origin=origin, transforms=transforms or {}, wcs=wcs,
-        fwhm_pix=FWHM_PIX,
+        detections(xy), targets, origin=origin, shape=SHAPE, transforms=transforms or {},
+        wcs=wcs, fwhm_pix=FWHM_PIX,
     )  # fmt: skip
 
 
@@ -107,10 +107,25 @@ def test_a_target_on_the_far_side_of_the_sky_is_left_out():
 
 
 @pytest.mark.parametrize("transforms", [{}, {5: None}])
-def test_a_pixel_in_a_frame_that_is_not_aligned_is_an_error(transforms):
+def test_a_pixel_in_a_frame_that_is_not_aligned_is_told(transforms):
     target = TargetPosition(target_id=9, image_id=5, x=1.0, y=1.0)
-    with pytest.raises(UnusableDataError, match="image 5, which could not be aligned; give it in"):
-        locate(target, transforms=transforms)
+    sources = locate(target, transforms=transforms)
+    assert "image 5, which could not be aligned; give it in another" in sources.not_found[9]
+    assert (sources.target_of, len(sources.x)) == ({}, 2)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "is_on"),
+    [(-5.4, 20.0, True), (-5.6, 20.0, False), (94.4, 99.4, True), (94.6, 20.0, False),
+     (20.0, 9.4, False), (20.0, 99.6, False)],
+)  # fmt: skip
+def test_a_target_beside_the_template_is_told_and_not_measured(x, y, is_on):
+    """The template is 100×90 pixels, its first one at (−5, 10) of the reference frame."""
+    sources = locate(TargetPosition(target_id=9, x=x, y=y), origin=(-5, 10))
+    assert sources.n_forced == int(is_on)
+    assert (9 in sources.not_found) is not is_on
+    if not is_on:
+        assert "the stack reaches from (-5, 10) to (94, 99)" in sources.not_found[9]
 
 
 def test_but_not_where_coordinates_tell():
@@ -133,6 +148,7 @@ def test_the_detections_are_not_changed():
         found,
         [TargetPosition(target_id=9, x=1.0, y=2.0)],
         origin=(3, 4),
+        shape=SHAPE,
         transforms={},
         wcs=None,
         fwhm_pix=FWHM_PIX,

@@ -34,6 +34,23 @@ CLOSE_PATIENCE_S = 2.0
 """A broker that blocks publishing does not even read the wish to close."""
 
 
+def _in_words(reason: BaseException) -> str:
+    """Return the one error that counts; the library wraps it up in two others.
+
+    Examples
+    --------
+    >>> _in_words(OSError("the network is down"))
+    'the network is down'
+    """
+    while True:
+        causes = getattr(reason, "exceptions", None) or [
+            arg for arg in reason.args if isinstance(arg, BaseException)
+        ]
+        if not causes:
+            return getattr(reason, "strerror", None) or str(reason) or repr(reason)
+        reason = causes[-1]
+
+
 class Link:
     """A connection with one channel, opened again with back-off whenever it is lost.
 
@@ -224,7 +241,7 @@ class Link:
                 "%s: no connection to the broker at %s, trying again: %s",
                 self._purpose,
                 self.where,
-                str(reason) or repr(reason),
+                _in_words(reason),
                 extra={"action": "broker-away"},
             )
         connection.ioloop.stop()

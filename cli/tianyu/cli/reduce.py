@@ -10,6 +10,7 @@ from rich.console import Console
 from tianyu.cli.answers import print_json
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.errors import WorkFailedError
+from tianyu.cli.findings import frame_text, say, show_registration
 from tianyu.cli.nightrun import available_cores
 from tianyu.cli.options import PositionsOption, StackLightCurvesOption
 from tianyu.cli.parsing import parse_options, target_request, with_stacks
@@ -122,20 +123,15 @@ def reduce_command(
         print_json(result)
     else:
         show_result(result, request)
-    if result.failures:
-        raise WorkFailedError(
-            f"{len(result.failures)} processes failed; see `tianyu status --database "
-            f"{result.database}`"
-        )
+    shortcomings = result.shortcomings
+    if shortcomings:
+        raise WorkFailedError("; ".join(shortcomings))
 
 
 def show_result(result: ReduceResult, request: ReduceRequest) -> None:
     """Say what was found and where everything is."""
     console = standard_output()
-    for rejected in result.registration.rejected:
-        console.print(f"[yellow]not used[/]: {rejected.path.name}: {rejected.reason}")
-    for note in result.registration.notes:
-        console.print(f"[dim]note: {note}[/]")
+    show_registration(console, result.registration)
     table = new_table("What was reduced")
     for column in ("run", "observation", "frames", "good", "light curves"):
         table.add_column(column, justify="left" if column == "observation" else "right")
@@ -150,19 +146,23 @@ def show_result(result: ReduceResult, request: ReduceRequest) -> None:
     console.print(table)
     for note in _one_pass_notes(result):
         console.print(note)
-    for summary in result.summaries:
-        _show_summary(console, summary, Path(result.folder))
+    for observation, summary in zip(
+        result.registration.observations, result.summaries, strict=True
+    ):
+        _show_summary(console, observation.name, summary, Path(result.folder))
     for failure in result.failures:
-        console.print(f"[red]failed[/]: {failure}")
+        say(console, "failed", failure, "red")
     _show_next_steps(console, result, request)
 
 
-def _show_summary(console: Console, summary: Mapping[str, Any], folder: Path) -> None:
+def _show_summary(
+    console: Console, observation: str, summary: Mapping[str, Any], folder: Path
+) -> None:
     """Say what of one run a person should know: what was left out, and where its files are."""
-    for rejected_frame in summary["rejected"]:
-        console.print(f"[yellow]rejected[/]: {rejected_frame['frame']}: {rejected_frame['reason']}")
+    for rejected in summary["rejected"]:
+        say(console, "rejected", frame_text(rejected["frame"], rejected["reason"]), "yellow")
     for note in summary["notes"]:
-        console.print(f"[yellow]note[/]: {note}", soft_wrap=True)
+        say(console, "note", f"{observation}: {note}", "yellow")
     for kind, path in summary["products"].items():
         console.print(f"{kind.replace('_', ' ')}: {folder / path}")
 

@@ -9,15 +9,25 @@ from rich.console import Console
 from rich.progress import Progress
 from sqlalchemy import func, select
 
+from tianyu.cli.connect import explaining
 from tianyu.cli.nightrun import work_off
 from tianyu.cli.reducedfolder import DATABASE_FILE, SITE
+from tianyu.cli.words import plural
+from tianyu.pipelines.run_notes import MISSING_TARGETS
 from tianyu.publisher.positions import Position
 from tianyu.publisher.publishing import PublishOptions
-from tianyu.publisher.registering import RegisterRequest, Registration, TargetRequest, register
+from tianyu.publisher.registering import (
+    RegisterRequest,
+    Registration,
+    TargetRequest,
+    register,
+)
+from tianyu.publisher.renewing import publish_around_failures
 from tianyu.publisher.survey import InstrumentFacts
 from tianyu.schema import migrate
 from tianyu.schema.database import Database, sqlite_url
 from tianyu.schema.directory import ensure_site
+from tianyu.schema.errors import ConfigurationError
 from tianyu.schema.settings import load_settings
 from tianyu.schema.states import State
 from tianyu.schema.tables import (
@@ -57,34 +67,88 @@ class ReduceResult:
     is_complete: bool
     failures: tuple[str, ...]
 
+    @property
+    def shortcomings(self) -> tuple[str, ...]:
+        """What was asked for and has not come of it, in words."""
+        found = []
+        if self.failures:
+            found.append(
+                f"{plural(len(self.failures), 'process', 'processes')} failed; see `tianyu status "
+                f"--database {self.database}`"
+            )
+        found += [text for summary in self.summaries for text in summary["missing_targets"]]
+        has_light = any(o.kind == "light" for o in self.registration.observations)
+        if self.registration.rejected and not has_light:
+            found.append(
+                f"no light frame can be used, and {plural(len(self.registration.rejected), 'file')}"
+                " cannot; what was made of the others is kept"
+            )
+        return tuple(found)
+
 
 def reduce_night(request: ReduceRequest, console: Console) -> ReduceResult:
-    """Register, publish and work off; what was done before is not done again."""
-    request.out.mkdir(parents=True, exist_ok=True)
-    settings = load_settings()
+    """Register, publish and work off; what was done before is not done again.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder or the database cannot be used, or no frame is usable.
+    """
+    _make_folder(request.out)
     database = Database(request.database_url or sqlite_url(request.out / DATABASE_FILE))
-    migrate.upgrade(database)
+    try:
+        with explaining(database, opening=True):
+            migrate.upgrade(database)
+        with explaining(database):
+            return _reduce(database, request, console)
+    finally:
+        database.dispose()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the output folder {folder} cannot be made: {error.strerror}; give another --out, or "
+            "mend its rights"
+        ) from error
+
+
+def _reduce(database: Database, request: ReduceRequest, console: Console) -> ReduceResult:
+    settings = load_settings()
     site_id = database.retry(lambda c: ensure_site(c, SITE, request.out, settings.lease_s))
     registration = _register(database, request, site_id, console)
-    run_ids = [o.run.run_id for o in registration.observations if o.run is not None]
-    is_complete = work_off(
-        database,
-        run_ids,
-        settings=settings,
-        site=SITE,
-        workers=request.workers,
-        console=console,
-    )
-    result = ReduceResult(
+    run_ids = _run_ids(registration)
+    published = list(run_ids)
+    while True:
+        is_complete = work_off(
+            database,
+            run_ids,
+            settings=settings,
+            site=SITE,
+            workers=request.workers,
+            console=console,
+        )
+        renewed = publish_around_failures(database, registration, site_id, request.options)
+        if not is_complete or renewed == registration:
+            break
+        # What a failed master kept from starting is done without it; the failure is still told.
+        registration = renewed
+        run_ids = _run_ids(registration)
+        published += [run_id for run_id in run_ids if run_id not in published]
+    return ReduceResult(
         database=str(database),
         folder=str(request.out),
         registration=registration,
         summaries=tuple(_summary(database, run_id) for run_id in run_ids),
         is_complete=is_complete,
-        failures=_failures(database, run_ids),
+        failures=_failures(database, published),
     )
-    database.dispose()
-    return result
+
+
+def _run_ids(registration: Registration) -> list[int]:
+    return [o.run.run_id for o in registration.observations if o.run is not None]
 
 
 def _register(
@@ -143,15 +207,19 @@ def _summary(database: Database, run_id: int) -> dict[str, Any]:
         "n_frames": n_frames,
         "n_good": n_good,
         "n_light_curves": n_curves,
+        "missing_targets": notes.pop(MISSING_TARGETS, []),
         "rejected": [{"frame": name, "reason": reason} for name, reason in reasons],
         "notes": _lines(notes),
         "products": {row.kind: row.path for row in products},
     }
 
 
+_TOLD_WHEN_PUBLISHED = frozenset({"masters", "template", "reused"})
+
+
 def _lines(notes: Mapping[str, Any]) -> list[str]:
-    """Return what steps had to say; which masters were used is no news."""
-    said = [note for subject, note in sorted(notes.items()) if subject != "masters"]
+    """Return what steps had to say; what was known when the run was published is no news."""
+    said = [note for subject, note in sorted(notes.items()) if subject not in _TOLD_WHEN_PUBLISHED]
     return [str(line) for note in said for line in ([note] if isinstance(note, str) else note)]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import new_table, standard_output
+from tianyu.cli.findings import show_masters, show_registration
 from tianyu.cli.options import DatabaseOption, JsonOption, PositionsOption, StackLightCurvesOption
 from tianyu.cli.parsing import parse_options, target_request, with_stacks
 from tianyu.publisher.placing import Placement
@@ -147,6 +148,8 @@ def publish_command(
         typer.echo(f"run {run.run_id}: {run.n_processes} processes of recipe {run.recipe}{reused}")
     else:
         typer.echo(f"run {run.run_id} is this reduction already; nothing was published")
+    if not as_json:
+        show_masters(standard_output(), observation, run)
 
 
 def find_observation(connection: Connection, text: str) -> int:
@@ -169,10 +172,7 @@ def find_observation(connection: Connection, text: str) -> int:
 
 def _show(registration: Registration) -> None:
     console = standard_output()
-    for rejected in registration.rejected:
-        console.print(f"[yellow]not used[/]: {rejected.path.name}: {rejected.reason}")
-    for note in registration.notes:
-        console.print(f"[dim]note: {note}[/]")
+    show_registration(console, registration)
     table = new_table("Registered")
     for column in ("observation", "name", "frames", "new", "run", "processes"):
         table.add_column(column)

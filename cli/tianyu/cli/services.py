@@ -24,7 +24,7 @@ def manager_command(*, database: DatabaseOption = None, broker: BrokerOption = N
     Example: tianyu manager --database mysql+pymysql://tianyu@db/tianyu --broker amqp://mq
     """
     settings = load_settings(database_url=database, broker_url=broker)
-    with open_database(database) as opened:
+    with open_database(database, patiently=True) as opened:
         carrier = connect(settings.broker_url.get_secret_value(), opened)
         manager = Manager(
             opened, carrier, ManagerConfig(settings.lease_loss_budget, settings.poll_s)
@@ -59,7 +59,7 @@ def consumer_command(
     Example: tianyu consumer --site observatory --group cpu --processes 4
     """
     settings = load_settings(database_url=database, broker_url=broker, site=site)
-    with open_database(database) as opened:
+    with open_database(database, patiently=True) as opened:
         carrier = connect(settings.broker_url.get_secret_value(), opened)
         consumer = Consumer(
             opened,

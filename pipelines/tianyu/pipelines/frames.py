@@ -12,6 +12,7 @@ from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError, UnusableDataError
 from tianyu.pipelines.fits.pixels import read_pixels
 from tianyu.pipelines.science.arrays import AnyArray
+from tianyu.pipelines.science.overscan import RawFrame, Section, cut
 from tianyu.schema.tables import Image, ImageCopy
 
 
@@ -35,6 +36,11 @@ class FrameFile:
     def shape(self) -> tuple[int, int]:
         """Shape ``(ny, nx)`` of the pixels."""
         return self.height, self.width
+
+    def section(self, name: str) -> Section | None:
+        """Return a section of the file's image as the header was read; None: there is none."""
+        found = self.header.get(name)
+        return None if found is None else (found[0], found[1], found[2], found[3])
 
 
 def raw_frames(context: StepContext, image_ids: Sequence[int]) -> list[FrameFile]:
@@ -87,7 +93,20 @@ def find_product_of(context: StepContext, birth: int, kind: str) -> FrameFile | 
 
 
 def read_frame(context: StepContext, frame: FrameFile, extension: str | None = None) -> AnyArray:
-    """Read the pixels of a frame and count the bytes.
+    """Read the pixels of a frame, less its overscan, and count the bytes.
+
+    Raises
+    ------
+    MissingInputError
+        If the file is gone.
+    UnusableDataError
+        If it cannot be read, or its size is not the one that was registered.
+    """
+    return read_raw(context, frame, extension).corrected
+
+
+def read_raw(context: StepContext, frame: FrameFile, extension: str | None = None) -> RawFrame:
+    """Read a frame cut to the part that sees light, its overscan beside it; count the bytes.
 
     Raises
     ------
@@ -102,12 +121,14 @@ def read_frame(context: StepContext, frame: FrameFile, extension: str | None = N
         )
     pixels = read_pixels(frame.path, extension=extension)
     context.traffic.read += pixels.nbytes if extension else frame.path.stat().st_size
-    if pixels.shape != frame.shape:
+    raw = cut(pixels, frame.section("data_section"), frame.section("overscan_section"))
+    if raw.pixels.shape != frame.shape:
         raise UnusableDataError(
             f"{frame.name} holds {pixels.shape[1]}×{pixels.shape[0]} pixels, but "
-            f"{frame.width}×{frame.height} were registered; it has changed since"
+            f"{frame.width}×{frame.height} were registered; it has changed since: put the "
+            "registered file back, or register this one under another name"
         )
-    return pixels
+    return raw
 
 
 def _images_at(site_id: int) -> Select[Any]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tianyu.pipelines.errors import UnusableDataError
-from tianyu.pipelines.science.arrays import AnyArray, FloatImage, MaskImage
+from tianyu.pipelines.science.arrays import FloatImage, MaskImage
 from tianyu.pipelines.science.calibrate import Calibrator
 from tianyu.pipelines.science.masks import MaskBit
+from tianyu.pipelines.science.overscan import RawFrame
 from tianyu.pipelines.science.sky import SkyModel, measure_sky
 from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.stars import find_stars
@@ -37,7 +38,7 @@ class MeasuredFrame:
         return self.mask & np.uint8(0xFF ^ MaskBit.SATURATED)
 
 
-def measure_frame(raw: AnyArray, calibrator: Calibrator, *, sky_box_pix: int) -> MeasuredFrame:
+def measure_frame(raw: RawFrame, calibrator: Calibrator, *, sky_box_pix: int) -> MeasuredFrame:
     """Calibrate a frame and take its sky off: Ŝ = (S−B)/F − Sky((S−B)/F).
 
     Raises
@@ -45,19 +46,19 @@ def measure_frame(raw: AnyArray, calibrator: Calibrator, *, sky_box_pix: int) ->
     UnusableDataError
         If the frame does not fit the calibration, or has no sky to speak of.
     """
-    calibrated = calibrator.apply(raw)
+    calibrated = calibrator.apply(raw.pixels, raw.overscan)
     sky = measure_sky(calibrated.pixels, calibrated.mask, box_pix=sky_box_pix)
     return MeasuredFrame(calibrated.pixels - sky.image(), calibrated.mask, sky)
 
 
 def remeasure_frame(
-    raw: AnyArray, calibrator: Calibrator, sky: SkyModel, pattern: FloatImage | None = None
+    raw: RawFrame, calibrator: Calibrator, sky: SkyModel, pattern: FloatImage | None = None
 ) -> MeasuredFrame:
     """Calibrate a frame and take off the sky that an earlier pass found: the same pixels.
 
     Parameters
     ----------
-    raw : ndarray, shape (ny, nx)
+    raw : RawFrame
     calibrator : Calibrator
     sky : SkyModel
     pattern : ndarray of float32, shape (ny, nx), optional
@@ -68,7 +69,7 @@ def remeasure_frame(
     UnusableDataError
         If the frame does not fit the calibration or the pattern.
     """
-    calibrated = calibrator.apply(raw)
+    calibrated = calibrator.apply(raw.pixels, raw.overscan)
     pixels = calibrated.pixels - sky.image()
     if pattern is not None:
         if pattern.shape != pixels.shape:

@@ -56,9 +56,9 @@ def expect_target(connection: Connection, observation_id: int, target: ExpectedT
     ConfigurationError
         If the pixel is not in the frame.
     """
-    image_id = None
+    image_id, x, y = None, target.x, target.y
     if target.frame is not None:
-        image_id = _frame_with_pixel(connection, observation_id, target)
+        image_id, x, y = _frame_with_pixel(connection, observation_id, target)
     connection.execute(
         delete(ObservationTarget).where(
             ObservationTarget.observation_id == observation_id,
@@ -70,8 +70,8 @@ def expect_target(connection: Connection, observation_id: int, target: ExpectedT
             observation_id=observation_id,
             target_id=target.target_id,
             image_id=image_id,
-            x=target.x,
-            y=target.y,
+            x=x,
+            y=y,
         )
     )
 
@@ -85,18 +85,24 @@ def is_expected(connection: Connection, observation_id: int, target_id: int) -> 
     return connection.scalar(query) is not None
 
 
-def _frame_with_pixel(connection: Connection, observation_id: int, target: ExpectedTarget) -> int:
+def _frame_with_pixel(
+    connection: Connection, observation_id: int, target: ExpectedTarget
+) -> tuple[int, float, float]:
+    """Return a frame, and the pixel counted from the first that sees light."""
     name, x, y = str(target.frame), float(target.x or 0.0), float(target.y or 0.0)
     image_id = find_frame(connection, observation_id, name)
     if image_id is None:
         raise NotFoundError(f"observation {observation_id} has no frame {name!r}")
     image = connection.execute(
-        select(Image.name, Image.width, Image.height).where(Image.id == image_id)
+        select(Image.name, Image.width, Image.height, Image.header).where(Image.id == image_id)
     ).one()
+    # A person counts the pixels of the file, overscan and all.
+    x0, _, y0, _ = image.header.get("data_section", (0, 0, 0, 0))
+    x, y = x - x0, y - y0
     # A pixel's centre is a whole number: the first one reaches from -0.5 to 0.5.
     if not (-0.5 <= x <= image.width - 0.5 and -0.5 <= y <= image.height - 0.5):
         raise ConfigurationError(
             f"pixel ({x:g}, {y:g}) is not in {image.name}, which has {image.width}×{image.height} "
             "pixels; count from 0 and give x (column) first"
         )
-    return image_id
+    return image_id, x, y

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tianyu.pipelines.fits import FrameKind
+from tianyu.pipelines.fits import FlatKind, FrameKind
 from tianyu.publisher.nights import guess_noon_h, night_of
 from tianyu.publisher.scanning import ScannedFrame
 
@@ -26,6 +26,8 @@ class FrameGroup:
     night: str
     object_name: str | None
     frames: tuple[ScannedFrame, ...]
+    flat_kind: FlatKind | None = None
+    """Flats of a dome and of the twilight are not mixed: one choice is made between them."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -42,10 +44,14 @@ class FrameGroup:
             FrameKind.LIGHT: target or self.object_name or "field",
             # All digits: two exposure times must never share a name.
             FrameKind.DARK: f"dark {self.exposure_s:.12g} s" if self.exposure_s else "dark",
+            FrameKind.FLAT: f"{self.flat_kind} flat" if self.flat_kind else "flat",
         }.get(self.kind, self.kind.value)
         height, width = self.shape
         size = f"{width}x{height}{_binning(self.frames[0])}"
-        parts = [what, self.filter_name, self.night, self.instrument, size]
+        setting = self.frames[0].header.gain_setting
+        gain = None if setting is None else f"gain {setting:g}"
+        overscan = "overscan" if self.frames[0].header.overscan_section else None
+        parts = [what, self.filter_name, self.night, self.instrument, size, gain, overscan]
         return _fitted(", ".join(part for part in parts if part))
 
 
@@ -59,7 +65,10 @@ class _Key:
     exposure_s: float | None
     night: str
     object_name: str | None
+    flat_kind: FlatKind | None
+    gain_setting: float | None
     size: tuple[int, int, int, int]
+    sections: tuple[object, object]
 
 
 def instrument_name(frame: ScannedFrame) -> str:
@@ -131,6 +140,9 @@ def _key(frame: ScannedFrame, instrument: str, night: str, one_target: bool) -> 
         exposure_s=_nominal(header.exposure_s) if header.kind is FrameKind.DARK else None,
         night=night,
         object_name=header.object_name if is_light and not one_target else None,
+        flat_kind=header.flat_kind,
+        gain_setting=header.gain_setting,
+        sections=(header.data_section, header.overscan_section),
         size=(header.height, header.width, header.binning_x, header.binning_y),
     )
 
@@ -144,6 +156,7 @@ def _group(key: _Key, members: Sequence[ScannedFrame]) -> FrameGroup:
         night=key.night,
         object_name=members[0].header.object_name,
         frames=tuple(members),
+        flat_kind=key.flat_kind,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
+from tianyu.pipelines.fits import FlatKind
 from tianyu.schema.states import BAD
 from tianyu.schema.tables import (
     Image,
@@ -19,6 +20,12 @@ from tianyu.schema.tables import (
 
 SAME_EXPOSURE = 0.01
 """Darks within a hundredth of the exposure are equally good: then the nearer night counts."""
+
+SAME_GAIN = 0.01
+"""Gains of one camera in one mode differ in the digits that a header was given."""
+
+LEAST_TWILIGHT_FLATS = 3
+"""Of fewer the stars are not removed, see :mod:`tianyu.pipelines.science.flats`."""
 
 MAX_NAMED = 3
 """So many masters that do not fit are named in a note, the nearest in time first."""
@@ -41,6 +48,10 @@ class FrameProperties:
         Of the darks wanted; others are scaled.
     jd : float or None
         Julian date, days; None is not known.
+    gain_e_per_adu, gain_setting : float or None
+        As headers state them; None is not known.
+    has_overscan : bool
+        Whether it is subtracted from each frame.
     """
 
     instrument_id: int
@@ -51,6 +62,9 @@ class FrameProperties:
     binning: int
     exposure_s: float | None
     jd: float | None
+    gain_e_per_adu: float | None = None
+    gain_setting: float | None = None
+    has_overscan: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,13 @@ def julian_date(utc: datetime) -> float:
     return utc.toordinal() + 1721424.5 + (utc.hour + utc.minute / 60.0) / 24.0
 
 
+# Of all frames of an observation the headers say the same, see grouping.
+_gain = Image.header["gain_e_per_adu"].as_float()
+_setting = Image.header["gain_setting"].as_float()
+_overscan = Image.header["overscan_section"].as_string()
+_flat_kind = Image.header["flat_kind"].as_string()
+
+
 def _masters(connection: Connection, kind: str) -> list[Row[Any]]:
     """Return every published master of a kind, with what is common to its frames."""
     constant = (
@@ -135,6 +156,11 @@ def _masters(connection: Connection, kind: str) -> list[Row[Any]]:
             func.min(Image.exposure_s).label("exposure_s"),
             func.min(Image.utc_start).label("first"),
             func.max(Image.utc_start).label("last"),
+            func.min(_gain).label("gain_e_per_adu"),
+            func.min(_setting).label("gain_setting"),
+            func.count(_overscan).label("n_with_overscan"),
+            func.min(_flat_kind).label("flat_kind"),
+            func.count(Image.id).label("n_frames"),
         )
         .select_from(Observation)
         .join(Instrument, Instrument.id == Observation.instrument_id)
@@ -162,14 +188,39 @@ def _misfit(row: Row[Any], frames: FrameProperties, kind: str) -> str | None:
             f"of another size, {row.width}×{row.height} pixels",
         ),
         (row.binning != frames.binning, f"of another binning, {row.binning}"),
+        (
+            _differ(row.gain_setting, frames.gain_setting),
+            f"of another gain, set to {row.gain_setting}",
+        ),
+        (
+            _differ(row.gain_e_per_adu, frames.gain_e_per_adu),
+            f"of another gain, {row.gain_e_per_adu} e/ADU",
+        ),
+        (
+            (row.n_with_overscan > 0) != frames.has_overscan,
+            "with overscan, which these frames lack"
+            if row.n_with_overscan
+            else "without overscan, which these frames have",
+        ),
         (row.state in _HOPELESS, f"its process {row.pid} is {row.state}"),
         (row.site_id != frames.site_id, "made at another site"),
     )
     return next((reason for does_not_fit, reason in misfits if does_not_fit), None)
 
 
-def _rank(row: Row[Any], frames: FrameProperties, kind: str) -> tuple[float, float, int]:
-    """Rank masters: the exposure of a dark first, then nearness in time, then the newest run."""
+def _differ(first: float | None, second: float | None) -> bool:
+    """Tell whether two gains are both known and not the same."""
+    return first is not None and second is not None and abs(first - second) > SAME_GAIN * second
+
+
+def _rank(
+    row: Row[Any], frames: FrameProperties, kind: str
+) -> tuple[float, float, int, float, int]:
+    """Rank masters: a dark's exposure first, then nearness in time, then the newest run.
+
+    Of the flats of one night those of the twilight come before those of a dome, since they are
+    lit from where the stars are; but not one or two, whose stars cannot be told from the sky.
+    """
     exposure = 0.0
     if kind == "dark" and frames.exposure_s and row.exposure_s:
         ratio = abs(row.exposure_s - frames.exposure_s) / frames.exposure_s
@@ -177,11 +228,18 @@ def _rank(row: Row[Any], frames: FrameProperties, kind: str) -> tuple[float, flo
     days = UNKNOWN_DAYS
     if row.first is not None and frames.jd is not None:
         days = abs((julian_date(row.first) + julian_date(row.last)) / 2.0 - frames.jd)
-    return exposure, days, -int(row.pid)
+    if kind != "flat":
+        return exposure, days, 0, days, -int(row.pid)
+    enough = row.n_frames >= LEAST_TWILIGHT_FLATS
+    is_twilight = row.flat_kind == FlatKind.TWILIGHT.value
+    order = 0 if is_twilight and enough else 2 if is_twilight else 1
+    return exposure, float(round(days)), order, days, -int(row.pid)
 
 
 def _taken(kind: str, row: Row[Any], frames: FrameProperties) -> str:
     note = f"{kind} of observation {row.name!r}"
+    if row.flat_kind is not None:
+        note += f" ({row.flat_kind})"
     if kind == "dark" and row.exposure_s and frames.exposure_s:
         ratio = frames.exposure_s / row.exposure_s
         if abs(ratio - 1.0) > SAME_EXPOSURE:

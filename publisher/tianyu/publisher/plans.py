@@ -302,5 +302,8 @@ def _masters(
         # Of mixed exposures the usual one: a value that some frame has.
         exposure_s=median_low(exposures) if exposures else None,
         jd=(min(times) + max(times)) / 2.0 if times else None,
+        gain_e_per_adu=frames[0].header.get("gain_e_per_adu"),
+        gain_setting=frames[0].header.get("gain_setting"),
+        has_overscan="overscan_section" in frames[0].header,
     )
     return match_masters(connection, properties, wanted=_WANTED_MASTERS[observation.kind])

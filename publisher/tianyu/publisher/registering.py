@@ -277,8 +277,17 @@ def _publish(
 
 
 def _notes(frames: Sequence[ScannedFrame]) -> tuple[str, ...]:
-    """Return what was assumed, each note once, and which names had to be changed."""
-    notes = {note for frame in frames for note in frame.header.notes}
+    """Return what was assumed and of which frames, and which names had to be changed."""
+    frames_of: dict[str, list[str]] = {}
+    for frame in frames:
+        for note in frame.header.notes:
+            frames_of.setdefault(note, []).append(frame.path.name)
+    notes = {
+        f"{names[0]}: {note}"
+        if len(names) == 1
+        else f"{len(names)} frames, {names[0]} first: {note}"
+        for note, names in frames_of.items()
+    }
     renamed = [frame.path.name for frame in frames if safe_name(frame.path.name) != frame.path.name]
     if renamed:
         notes.add(

@@ -5,8 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
 from tianyu.pipelines.errors import PermanentError
-from tianyu.pipelines.fits import FrameHeader, fingerprint, is_fits_name, read_header
+from tianyu.pipelines.fits import (
+    FrameHeader,
+    fingerprint,
+    is_fits_name,
+    read_header,
+    read_pixels,
+)
 from tianyu.publisher.naming import plain_stem, split_endings
 
 
@@ -77,12 +85,14 @@ def scan(
 ) -> Scan:
     """Read the headers of all frames; what cannot be read is rejected with its reason.
 
-    A frame that is there twice is taken once: as a copy by its content, and beside its own
-    compressed version by its name and the start of its exposure.
+    A frame that is there twice is taken once: as a copy by its content, beside its own
+    compressed version by its name and the start of its exposure, and with an edited header by
+    its pixels.
     """
     files, rejected = find_files(paths, leave_out=leave_out)
     by_content: dict[str, ScannedFrame] = {}
     by_exposure: dict[tuple[object, ...], ScannedFrame] = {}
+    by_moment: dict[tuple[object, ...], list[ScannedFrame]] = {}
     for done, path in enumerate(files):
         progress(done, len(files))
         frame = _read(path)
@@ -99,6 +109,15 @@ def scan(
             del by_content[frame.fingerprint]
             reason = f"{path.name} is the same exposure as {twin.path.name}; it is taken once"
             rejected.append(Rejected(path, reason))
+            continue
+        twins = by_moment.setdefault(_moment_key(frame), [])
+        same = next((other for other in twins if _has_same_pixels(frame, other)), None)
+        if same is not None:
+            del by_content[frame.fingerprint]
+            reason = f"{path.name} holds the pixels of {same.path.name}; it is taken once"
+            rejected.append(Rejected(path, reason))
+            continue
+        twins.append(frame)
     progress(len(files), len(files))
     ordered = sorted(
         by_content.values(), key=lambda f: (str(f.header.utc_start or ""), f.path.name, str(f.path))
@@ -135,6 +154,28 @@ def _exposure_key(frame: ScannedFrame) -> tuple[object, ...]:
     header = frame.header
     camera = header.telescope_name, header.instrument_name, header.filter_name
     return (plain_stem(frame.path.name), header.utc_start, header.kind, *camera)
+
+
+def _moment_key(frame: ScannedFrame) -> tuple[object, ...]:
+    header = frame.header
+    camera = header.telescope_name, header.instrument_name, header.height, header.width
+    return (header.utc_start, header.kind, header.exposure_s, header.filter_name, *camera)
+
+
+def _has_same_pixels(frame: ScannedFrame, other: ScannedFrame) -> bool:
+    """Tell whether two frames that claim one moment are one exposure.
+
+    One camera cannot begin two exposures within the time that one takes; that they claim to
+    is rare enough to read their pixels.
+    """
+    header = frame.header
+    if header.utc_start is None or header.exposure_s <= (header.utc_precision_s or 0.0):
+        return False
+    try:
+        return np.array_equal(read_pixels(frame.path), read_pixels(other.path), equal_nan=True)
+    except (PermanentError, OSError):
+        # Then it is found unusable when its turn comes, and with its own reason.
+        return False
 
 
 def _is_in(file: Path, folders: Sequence[Path]) -> bool:

@@ -31,6 +31,9 @@ WRITE_OPTION = "tianyu_write"
 SQLITE_BUSY_TIMEOUT_MS = 20_000
 # Longer than the longest commit we make, shorter than the shortest lease we allow.
 
+MYSQL_UNREACHABLE = frozenset({1040, 1053, 2002, 2003, 2006, 2013})
+"""Too many connections, shutting down, no socket, no connection, gone away, lost."""
+
 MYSQL_TRANSIENT = frozenset(
     {
         1205, 1213, 1020,  # lock wait timeout, deadlock, row changed since it was read
@@ -226,6 +229,12 @@ def create_database(url: URL) -> None:
                 connection.exec_driver_sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
     finally:
         server.dispose()
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Tell whether a server cannot be connected to now: waiting helps, a new password does not."""
+    original = error.orig if isinstance(error, DBAPIError) else None
+    return bool(original is not None and original.args and original.args[0] in MYSQL_UNREACHABLE)
 
 
 def is_transient(error: BaseException) -> bool:

@@ -157,6 +157,21 @@ def _gain(cards: Cards, notes: list[str]) -> float | None:
     return None
 
 
+def read_gain_setting(cards: Cards) -> float | None:
+    """Read the gain to which a camera was set, where ``GAIN`` is that and no number of e/ADU.
+
+    Examples
+    --------
+    >>> read_gain_setting(Cards.of({"GAIN": 120, "OFFSET": 30, "EGAIN": 0.8}))
+    120.0
+    """
+    gain = cards.number("GAIN")
+    if gain is None or gain < 0.0:
+        return None
+    is_electrons = gain <= _GAIN_RANGE[1] and not _is_setting(cards, gain)
+    return None if is_electrons else gain
+
+
 def _is_setting(cards: Cards, gain: float) -> bool:
     """CMOS cameras write their dimensionless gain and offset, whole numbers both."""
     return "OFFSET" in cards.values and gain.is_integer() and gain > 1.0

@@ -12,6 +12,7 @@ from tianyu.pipelines.fits.camera import (
     read_detector,
     read_exposure,
     read_filter,
+    read_gain_setting,
 )
 from tianyu.pipelines.fits.cards import Cards
 from tianyu.pipelines.fits.errors import HeaderError
@@ -19,6 +20,7 @@ from tianyu.pipelines.fits.hdus import choose_image, merged_cards, scan_hdus
 from tianyu.pipelines.fits.kinds import FlatKind, FrameKind, read_kind
 from tianyu.pipelines.fits.optics import read_aperture, read_pixel_scale, read_wcs
 from tianyu.pipelines.fits.pointing import read_pointing
+from tianyu.pipelines.fits.sections import Section, read_sections
 from tianyu.pipelines.fits.site import read_site
 from tianyu.pipelines.fits.streams import open_fits
 from tianyu.pipelines.fits.times import read_start_time
@@ -65,6 +67,13 @@ class FrameHeader:
     """Celestial WCS cards, where there is a plausible set."""
     notes: tuple[str, ...]
     """In words, what was assumed and what contradicts itself."""
+    gain_setting: float | None = None
+    """The camera's own number, where ``GAIN`` is that and not e/ADU."""
+    data_section: Section | None = None
+    """Part of the file's image that sees light, where that is not all: what ``width``,
+    ``height`` and every pixel position count from."""
+    overscan_section: Section | None = None
+    """Of the file's image."""
 
 
 def interpret_header(
@@ -108,8 +117,10 @@ def interpret_header(
     >>> header.kind, header.exposure_s, header.utc_start.isoformat()
     (<FrameKind.LIGHT: 'light'>, 30.0, '2025-05-30T03:44:00.190000')
     """
-    height, width = _checked_shape(shape, name)
+    shape = _checked_shape(shape, name)
     known = Cards.of(cards, comments)
+    readout = read_sections(known, shape)
+    x1, x2, y1, y2 = readout.data or (0, shape[1], 0, shape[0])
     kind = read_kind(known, name)
     exposure_s, exposure_notes = read_exposure(known, kind.kind, name)
     start = read_start_time(known, exposure_s)
@@ -140,14 +151,14 @@ def interpret_header(
         ceiling_adu=ceiling,
         pixel_scale_arcsec=scale,
         aperture_diameter_m=read_aperture(known),
-        width=width,
-        height=height,
+        width=x2 - x1,
+        height=y2 - y1,
         binning_x=binning_x,
         binning_y=binning_y,
         instrument_name=known.first_text(("INSTRUME", "DETECTOR", "CAMERA")),
         telescope_name=known.text("TELESCOP"),
         ccd_temperature_c=detector.temperature_c,
-        wcs_cards=wcs.cards,
+        wcs_cards=_moved(wcs.cards, x1, y1),
         notes=(
             *kind.notes,
             *exposure_notes,
@@ -157,8 +168,22 @@ def interpret_header(
             *detector.notes,
             *wcs.notes,
             *scale_notes,
+            *readout.notes,
         ),
+        gain_setting=read_gain_setting(known),
+        data_section=readout.data,
+        overscan_section=readout.overscan,
     )
+
+
+def _moved(cards: dict[str, float | str] | None, x0: int, y0: int) -> dict[str, float | str] | None:
+    """Let a WCS count pixels from the first that sees light."""
+    if cards is None or not (x0 or y0):
+        return cards
+    moved = dict(cards)
+    for keyword, origin in (("CRPIX1", x0), ("CRPIX2", y0)):
+        moved[keyword] = float(moved[keyword]) - origin
+    return moved
 
 
 def _checked_shape(shape: tuple[int, int], name: str) -> tuple[int, int]:

@@ -34,6 +34,8 @@ CONVINCING_FRACTION = 0.25
 LEAST_FRACTION = 0.08
 """Of the shorter list: fewer matches than this in a corner of the field are chance. Two frames
 that share a fifth of their field, each missing half of the stars there, still match a tenth."""
+FEW_STARS = 8
+"""Of fewer even all may agree without proving anything."""
 BRIGHT_FOR_TRANSPARENCY = 50
 """Brightest matched stars whose fluxes are compared; fainter ones only add noise."""
 
@@ -88,7 +90,9 @@ def align(
         raise ValueError(f"exposure_ratio must be positive, got {exposure_ratio}")
     for name, stars in (("reference", reference), ("frame", frame)):
         if stars.count < MIN_STARS:
-            raise AlignmentError(f"the {name} has {stars.count} stars, {MIN_STARS} are needed")
+            raise AlignmentError(
+                f"the {name} has {stars.count} stars, {MIN_STARS} are needed to align by"
+            )
     fit = _best_fit(reference, frame, shape, max_shift_pix, max_residual_pix)
     return Alignment(
         transform=fit.transform,
@@ -165,9 +169,15 @@ def _vote(
         raise AlignmentError(
             f"no significant shift between {reference.count} stars of the reference and "
             f"{frame.count} of the frame: {shift.votes} pairs agree at best, chance gives "
-            f"{shift.expected:.1f}; is it the same field?"
+            f"{shift.expected:.1f}; {_doubt(reference, frame)}"
         )
     return AffineTransform.translation(shift.dx, shift.dy).compose(trial)
+
+
+def _doubt(reference: StarList, frame: StarList) -> str:
+    if min(reference.count, frame.count) < FEW_STARS:
+        return "with so few stars no shift is certain, expose longer"
+    return "is it the same field?"
 
 
 def _refine(

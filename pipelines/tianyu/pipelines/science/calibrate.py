@@ -103,7 +103,7 @@ class Calibrator:
             mask[self._response == 0] |= np.uint8(MaskBit.NO_FLAT)
         return mask
 
-    def apply(self, raw: AnyArray) -> Calibrated:
+    def apply(self, raw: AnyArray, overscan: FloatImage | None = None) -> Calibrated:
         """Calibrate one raw frame.
 
         Pixels that cannot have a value (no flat, not finite) get the typical level of the
@@ -114,6 +114,9 @@ class Calibrator:
         ----------
         raw : ndarray, shape (ny, nx)
             Raw frame S, ADU; any integer or float type and byte order. Only read.
+        overscan : ndarray of float32, optional
+            Level of this very frame to be subtracted, ADU; of a shape that spreads to that
+            of `raw`. Saturation is judged before.
 
         Returns
         -------
@@ -130,7 +133,7 @@ class Calibrator:
                 f"raw frame has shape {raw.shape}, calibration frames {self._shape or '(ny, nx)'}: "
                 "register calibration frames of the same read-out window and binning"
             )
-        pixels = self._scaled(raw)
+        pixels = self._scaled(raw, overscan)
         mask = self._mask_of(raw)
         holes = self._holes
         if not np.issubdtype(raw.dtype, np.integer):  # integers cannot become non-finite
@@ -150,12 +153,16 @@ class Calibrator:
             mask |= self._mask
         return mask
 
-    def _scaled(self, raw: AnyArray) -> FloatImage:
-        """Return ``(S − offset) · response`` in float32."""
+    def _scaled(self, raw: AnyArray, overscan: FloatImage | None) -> FloatImage:
+        """Return ``(S − overscan − offset) · response`` in float32."""
         pixels = np.empty(raw.shape, np.float32)
         # Infinities of a float frame are masked afterwards.
         with np.errstate(invalid="ignore", over="ignore"):
-            if self._offset is None:
+            if overscan is not None:
+                np.subtract(raw, overscan, out=pixels, casting="same_kind")
+                if self._offset is not None:
+                    np.subtract(pixels, self._offset, out=pixels)
+            elif self._offset is None:
                 np.copyto(pixels, raw, casting="same_kind")
             else:
                 np.subtract(raw, self._offset, out=pixels, casting="same_kind")

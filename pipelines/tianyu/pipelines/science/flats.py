@@ -90,8 +90,12 @@ def flat_levels(
     return total / np.maximum(n_good, 1)
 
 
-def choose_flat_method(levels: FloatArray, exposures_s: FloatArray | None = None) -> FlatMethod:
-    """Choose by how much the light changes: twilight flats hold stars, dome flats do not.
+def choose_flat_method(
+    levels: FloatArray, exposures_s: FloatArray | None = None, *, are_twilight: bool | None = None
+) -> FlatMethod:
+    """Choose by what lit the flats: those of the twilight hold stars, those of a dome do not.
+
+    Where nobody says what it was, it shows in how much the light changes.
 
     A star s times as bright as the sky, in one of n twilight flats, leaves −2s/n in Pearson's
     mode, the published choice [1]_; the clipped mean leaves hardly anything of it at half the
@@ -105,12 +109,15 @@ def choose_flat_method(levels: FloatArray, exposures_s: FloatArray | None = None
     exposures_s : ndarray, shape (n_frames,), optional
         Exposure times, s. With them the light is compared per second: twilight flats are
         often exposed longer and longer to one level.
+    are_twilight : bool, optional
+        What headers or names say.
 
     Returns
     -------
     FlatMethod
-        Where the light changes by a factor of 1.25 or more, ``CLIPPED_MEAN`` from five frames
-        on and ``MODE`` of three or four; else ``WEIGHTED_MEAN``.
+        For twilight flats, stated or by a light that changes by a factor of 1.25 or more,
+        ``CLIPPED_MEAN`` from five frames on and ``MODE`` of three or four; else
+        ``WEIGHTED_MEAN``.
 
     References
     ----------
@@ -125,8 +132,9 @@ def choose_flat_method(levels: FloatArray, exposures_s: FloatArray | None = None
     'clipped_mean'
     """
     light = np.asarray(levels) if exposures_s is None else np.asarray(levels) / exposures_s
-    steady = light.size == 0 or light.max() < TWILIGHT_LEVEL_RATIO * light.min()
-    if steady or light.size < LEAST_FRAMES_FOR_MODE:
+    if are_twilight is None:
+        are_twilight = light.size > 0 and light.max() >= TWILIGHT_LEVEL_RATIO * light.min()
+    if not are_twilight or light.size < LEAST_FRAMES_FOR_MODE:
         return FlatMethod.WEIGHTED_MEAN
     many = light.size >= LEAST_FRAMES_FOR_CLIPPED_MEAN
     return FlatMethod.CLIPPED_MEAN if many else FlatMethod.MODE

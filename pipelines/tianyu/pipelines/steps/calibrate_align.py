@@ -10,12 +10,13 @@ from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import PermanentError, UnusableDataError
 from tianyu.pipelines.fits.fingerprint import checksum
-from tianyu.pipelines.frames import FrameFile, raw_frames, read_frame
+from tianyu.pipelines.frames import FrameFile, raw_frames, read_raw
 from tianyu.pipelines.measuring import MeasuredFrame, measure_frame, stars_of
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import Reference, load_reference
 from tianyu.pipelines.science.align import align
 from tianyu.pipelines.science.alignment import Alignment
+from tianyu.pipelines.science.blank import refuse_blank
 from tianyu.pipelines.science.stack import PartialStack
 from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.times import FrameTimes, frame_times
@@ -92,19 +93,20 @@ def measure_and_align(
     """Measure one frame; whatever is wrong with it is noted and the night goes on."""
     result = Measured(file)
     try:
-        raw = read_frame(context, file)
+        raw = read_raw(context, file)
         # Of the bytes just read, which the system still holds: what a point is traced back to.
         result.raw_checksum = checksum(file.path)
-        if raw.shape != reference.frame.shape:
+        refuse_blank(raw.pixels, file.name, sees_light=True)
+        if raw.pixels.shape != reference.frame.shape:
             raise UnusableDataError(
-                f"{file.name} is {raw.shape[1]}×{raw.shape[0]} pixels, the reference frame "
+                f"{file.name} is {file.width}×{file.height} pixels, the reference frame "
                 f"{reference.frame.width}×{reference.frame.height}; register it separately"
             )
         calibrator = calibrators.for_exposure(file.exposure_s)
         result.image = measure_frame(raw, calibrator, sky_box_pix=sky_box_pix)
         result.stars = stars_of(result.image)
         ratio = exposure_ratio(file, reference.frame)
-        result.alignment = align(reference.stars, result.stars, raw.shape, exposure_ratio=ratio)
+        result.alignment = align(reference.stars, result.stars, file.shape, exposure_ratio=ratio)
         looks_good = reference.limits.is_good(
             n_stars=float(result.stars.n_detected),
             sky_rms=result.image.sky.rms,

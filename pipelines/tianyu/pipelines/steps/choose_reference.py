@@ -8,12 +8,14 @@ from pydantic import Field
 
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
-from tianyu.pipelines.errors import UnusableDataError
-from tianyu.pipelines.frames import FrameFile, raw_frames, read_frame
+from tianyu.pipelines.errors import PermanentError, UnusableDataError
+from tianyu.pipelines.frames import FrameFile, raw_frames, read_raw
 from tianyu.pipelines.measuring import measure_frame, stars_of
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.science.align import align
 from tianyu.pipelines.science.alignment import Alignment
+from tianyu.pipelines.science.blank import refuse_blank
+from tianyu.pipelines.science.pairs import MIN_STARS
 from tianyu.pipelines.science.reference import (
     ProvisionalLimits,
     choose_reference,
@@ -25,6 +27,9 @@ from tianyu.pipelines.science.selection import FrameMetrics
 from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.step import StepParameters, step
 from tianyu.schema.tables import ReferenceFrame
+
+SHOWN_PROBLEMS = 3
+"""Frames named in the error when none is usable."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +53,14 @@ class ChooseReference(StepParameters):
 def choose_reference_frame(parameters: ChooseReference, context: StepContext) -> Products:
     """Choose the reference frame among frames spaced over the night."""
     frames = raw_frames(context, parameters.frames)
-    spaced_frames = [frames[i] for i in spaced(len(frames), parameters.candidates)]
+    chosen = spaced(len(frames), parameters.candidates)
+    spaced_frames = [frames[i] for i in chosen]
+    # Should all of those be bad, the night need not be.
+    others = [frame for i, frame in enumerate(frames) if i not in set(chosen)]
     saturation = parameters.saturation_adu or _ceiling(context, spaced_frames)
     calibrators = Calibrators(context, parameters.calibration, saturation)
-    kept, stars, sky_rms = _measure(context, spaced_frames, calibrators, parameters.sky_box_pix)
+    box_pix = parameters.sky_box_pix
+    kept, stars, sky_rms = _measure(context, spaced_frames, others, calibrators, box_pix)
     best = choose_reference(stars)
     reference = kept[best]
     alignments = _align_all(stars, best, reference.shape, kept)
@@ -78,29 +87,46 @@ def _ceiling(context: StepContext, frames: list[FrameFile]) -> float | None:
     highest = HighestCounts()
     for frame in frames:
         try:
-            highest = highest.including(read_frame(context, frame))
-        except UnusableDataError as error:
+            highest = highest.including(read_raw(context, frame).pixels)
+        except PermanentError as error:
             logger.info("no ceiling from %s: %s", frame.name, error)
     return highest.ceiling
 
 
 def _measure(
-    context: StepContext, frames: list[FrameFile], calibrators: Calibrators, sky_box_pix: int
+    context: StepContext,
+    frames: list[FrameFile],
+    others: list[FrameFile],
+    calibrators: Calibrators,
+    sky_box_pix: int,
 ) -> tuple[list[FrameFile], list[StarList], list[float]]:
-    """Find the stars and the sky noise of the usable frames."""
-    kept, stars, sky_rms, problems = [], [], [], []
-    for done, frame in enumerate(frames):
-        context.progress(done, len(frames))
+    """Find the stars and the sky noise of the usable frames; of the others until one is usable."""
+    kept: list[FrameFile] = []
+    stars: list[StarList] = []
+    sky_rms: list[float] = []
+    problems: list[str] = []
+    for done, frame in enumerate([*frames, *others]):
+        if done >= len(frames) and any(s.count >= MIN_STARS for s in stars):
+            break
+        context.progress(done, len(frames) + len(others))
         try:
             calibrator = calibrators.for_exposure(frame.exposure_s)
-            image = measure_frame(read_frame(context, frame), calibrator, sky_box_pix=sky_box_pix)
+            raw = read_raw(context, frame)
+            refuse_blank(raw.pixels, frame.name, sees_light=True)
+            image = measure_frame(raw, calibrator, sky_box_pix=sky_box_pix)
             stars.append(stars_of(image))
             sky_rms.append(image.sky.rms)
             kept.append(frame)
-        except UnusableDataError as error:
-            problems.append(f"{frame.name}: {error}")
+        except PermanentError as error:
+            text = str(error)
+            problems.append(text if frame.name in text else f"{frame.name}: {text}")
     if not kept:
-        raise UnusableDataError(f"none of {len(frames)} spaced frames is usable: {problems[0]}")
+        shown = "; ".join(problems[:SHOWN_PROBLEMS])
+        more = len(problems) - SHOWN_PROBLEMS
+        raise UnusableDataError(
+            f"none of the {len(problems)} frames is usable: {shown}"
+            + (f"; and {more} more" if more > 0 else "")
+        )
     return kept, stars, sky_rms
 
 

@@ -1,6 +1,7 @@
 """Find the sources of the template, name the registered targets among them, fix the apertures."""
 
 import logging
+from collections.abc import Mapping
 
 import numpy as np
 from pydantic import Field
@@ -12,14 +13,14 @@ from tianyu.pipelines.forced_positions import place_positions, with_positions
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
 from tianyu.pipelines.frames import product_of, read_frame
 from tianyu.pipelines.products import Products
-from tianyu.pipelines.reduction_notes import add_note
+from tianyu.pipelines.run_notes import MISSING_TARGETS, Notes, add_notes
 from tianyu.pipelines.science.detection import detect_sources
 from tianyu.pipelines.science.wcs import LinearWcs
 from tianyu.pipelines.source_writing import write_sources
 from tianyu.pipelines.step import ProcessId, StepParameters, step
 from tianyu.pipelines.surroundings import FieldCentre
 from tianyu.pipelines.targets import TargetPosition, with_targets
-from tianyu.schema.tables import Aperture, Image
+from tianyu.schema.tables import Aperture, Image, Target
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def detect(parameters: DetectSources, context: StepContext) -> Products:
         found,
         [target for target in parameters.targets if not target.is_forced],
         origin=(x0, y0),
+        shape=mean.shape,
         transforms={frame.image_id: frame.transform for frame in frames},
         wcs=wcs,
         fwhm_pix=fwhm_pix,
@@ -78,6 +80,8 @@ def detect(parameters: DetectSources, context: StepContext) -> Products:
         )
     products, template = Products(), file.image_id
     _add_apertures(products, context, parameters, fwhm_pix)
+    notes = _target_notes(context, sources.not_found)
+    products.then(lambda connection: add_notes(connection, context.run_id, notes))
     products.then(
         lambda connection: write_sources(
             connection, context, parameters.field, parameters.targets, template, sources
@@ -85,8 +89,21 @@ def detect(parameters: DetectSources, context: StepContext) -> Products:
     )
     if placed.refused:
         lines = list(placed.refused)
-        products.then(lambda c: add_note(c, context.run_id, "positions", lines))
+        products.then(lambda c: add_notes(c, context.run_id, {"positions": lines}))
     return products
+
+
+def _target_notes(context: StepContext, not_found: Mapping[int, str]) -> Notes:
+    """Say which registered targets are not measured, and why."""
+    if not not_found:
+        return {}
+    query = select(Target.id, Target.name).where(Target.id.in_(not_found)).order_by(Target.name)
+    with context.database.read() as connection:
+        notes = [
+            f"target {row.name!r} is not measured: {not_found[row.id]}"
+            for row in connection.execute(query)
+        ]
+    return {MISSING_TARGETS: notes}
 
 
 def _median_fwhm(frames: list[FrameRow]) -> float:

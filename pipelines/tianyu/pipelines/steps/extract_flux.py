@@ -1,15 +1,18 @@
 """Pass 2: aperture fluxes of every source in a chunk of frames."""
 
+import logging
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from pydantic import Field
+from sqlalchemy import Connection, update
 
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.detector_noise import noise_gain
-from tianyu.pipelines.errors import MissingInputError
+from tianyu.pipelines.errors import MissingInputError, PermanentError
 from tianyu.pipelines.fits.pixels import read_pixels
 from tianyu.pipelines.flux_plan import (
     ANNULUS_FWHM,
@@ -19,7 +22,7 @@ from tianyu.pipelines.flux_plan import (
     measure_sources,
 )
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
-from tianyu.pipelines.frames import FrameFile, find_product_of, raw_frames, read_frame
+from tianyu.pipelines.frames import FrameFile, find_product_of, raw_frames, read_raw
 from tianyu.pipelines.measuring import remeasure_frame
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
@@ -28,7 +31,9 @@ from tianyu.pipelines.science.arrays import FloatImage
 from tianyu.pipelines.science.sky import SkyModel
 from tianyu.pipelines.sky_meshes import load_sky_meshes
 from tianyu.pipelines.step import ProcessId, StepParameters, step
-from tianyu.schema.tables import Flux
+from tianyu.schema.tables import Flux, Frame, FrameVerdict
+
+logger = logging.getLogger(__name__)
 
 
 class ExtractFlux(StepParameters):
@@ -58,16 +63,25 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
     calibrators = Calibrators(context, parameters.calibration, saturation)
     pattern = load_pattern(context, parameters.pattern)
     measured: list[tuple[int, ApertureFluxes]] = []
+    problems: dict[int, str] = {}
     for done, frame in enumerate(frames):
         context.progress(done, len(frames))
         if frame.transform is None:
             continue
         file = files[frame.image_id]
-        fluxes = _measure(
-            context, parameters, plan, frame, file, skies[frame.image_id], calibrators, pattern
-        )
+        try:
+            fluxes = _measure(
+                context, parameters, plan, frame, file, skies[frame.image_id], calibrators, pattern
+            )
+        except PermanentError as error:
+            # It was there in pass 1; the rest of the night does not depend on it.
+            logger.warning("%s is not measured: %s", frame.name, error)
+            problems[frame.image_id] = str(error)
+            continue
         measured.append((frame.image_id, fluxes))
     products = Products()
+    if problems:
+        products.then(lambda connection: _note_problems(connection, context.run_id, problems))
     if measured:
         products.rows(Flux, flux_columns(context.run_id, plan, measured))
     return products
@@ -86,7 +100,7 @@ def _measure(
     if frame.transform is None:
         raise MissingInputError(f"{frame.name} is not aligned, nothing can be measured in it")
     calibrator = calibrators.for_exposure(file.exposure_s)
-    image = remeasure_frame(read_frame(context, file), calibrator, sky, pattern)
+    image = remeasure_frame(read_raw(context, file), calibrator, sky, pattern)
     return measure_sources(image, frame.transform, plan, parameters.gain_e_per_adu)
 
 
@@ -101,3 +115,13 @@ def load_pattern(context: StepContext, birth: int | None) -> FloatImage | None:
 def read_pattern(path: Path) -> FloatImage:
     """Read a pattern once per child process, not once per chunk."""
     return np.asarray(read_pixels(path), dtype=np.float32)
+
+
+def _note_problems(connection: Connection, run_id: int, problems: Mapping[int, str]) -> None:
+    """Say of frames why they have no fluxes, and that they are good no more."""
+    for image_id, problem in problems.items():
+        of_frame = (Frame.run_id == run_id, Frame.image_id == image_id)
+        connection.execute(update(Frame).where(*of_frame).values(problem=problem))
+        of_verdict = (FrameVerdict.run_id == run_id, FrameVerdict.image_id == image_id)
+        verdict = {"is_good": False, "reason": problem}
+        connection.execute(update(FrameVerdict).where(*of_verdict).values(**verdict))

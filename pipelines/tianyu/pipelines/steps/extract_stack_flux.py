@@ -11,7 +11,7 @@ from tianyu.pipelines.calibration import Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.detector_noise import noise_gain
 from tianyu.pipelines.flux_plan import FluxPlan, load_plan, with_forced_flag
-from tianyu.pipelines.frames import FrameFile, raw_frames, read_frame
+from tianyu.pipelines.frames import FrameFile, raw_frames, read_raw
 from tianyu.pipelines.measuring import MeasuredFrame, remeasure_frame
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
@@ -126,7 +126,7 @@ def _calibrated(
     pattern: FloatImage | None,
 ) -> MeasuredFrame:
     calibrator = calibrators.for_exposure(file.exposure_s)
-    return remeasure_frame(read_frame(context, file), calibrator, sky, pattern)
+    return remeasure_frame(read_raw(context, file), calibrator, sky, pattern)
 
 
 def _measure(made: _Open, sources: FluxPlan, parameters: ExtractStackFlux) -> ApertureFluxes:

@@ -10,7 +10,7 @@ from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import PermanentError
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
-from tianyu.pipelines.frames import raw_frames, read_frame
+from tianyu.pipelines.frames import raw_frames, read_raw
 from tianyu.pipelines.measuring import remeasure_frame
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
@@ -108,7 +108,7 @@ def _sample_frames(
         context.progress(done, len(frames))
         file, sky = files[frame.image_id], meshes[frame.image_id]
         try:
-            raw = read_frame(context, file)
+            raw = read_raw(context, file)
         except PermanentError as error:
             # The others tell the pattern as well; the pass that measures it names the loss.
             logger.warning("%s is left out of the fixed pattern: %s", frame.name, error)

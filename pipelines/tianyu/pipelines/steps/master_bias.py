@@ -1,15 +1,15 @@
 """Master bias: the mean of the bias frames."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from pydantic import Field
 
 from tianyu.pipelines.context import StepContext
-from tianyu.pipelines.frames import raw_frames, read_frame
+from tianyu.pipelines.frames import raw_frames
 from tianyu.pipelines.products import Products
+from tianyu.pipelines.rows import open_frames
+from tianyu.pipelines.run_notes import note_left_out
 from tianyu.pipelines.saving import save_image
-from tianyu.pipelines.science.arrays import AnyArray
 from tianyu.pipelines.science.gain import read_noise_of_pair
 from tianyu.pipelines.science.masters import mean_frame
 from tianyu.pipelines.step import StepParameters, step
@@ -26,22 +26,18 @@ class MasterBias(StepParameters):
 @step("master_bias", parameters=MasterBias, reads=("bias",), writes=("master_bias",))
 def make_master_bias(parameters: MasterBias, context: StepContext) -> Products:
     """Average bias frames into a master bias."""
-    frames = raw_frames(context, parameters.frames)
-
-    pair: list[AnyArray] = []
-
-    def images() -> Iterator[AnyArray]:
-        for done, frame in enumerate(frames):
-            context.progress(done, len(frames))
-            pixels = read_frame(context, frame)
-            if done < N_PAIR:
-                pair.append(pixels)
-            yield pixels
-
-    bias = mean_frame(images())
-    header: dict[str, Any] = {"n_frames": len(frames), "frames": [f.image_id for f in frames]}
+    biases = open_frames(context, raw_frames(context, parameters.frames))
+    height = biases.shape[0]
+    pixels = mean_frame(read(0, height) for read in biases.readers)
+    products = Products()
+    header: dict[str, Any] = {
+        "n_frames": len(biases.frames),
+        "frames": [f.image_id for f in biases.frames],
+    }
+    pair = [read(0, height) for read in biases.readers[:N_PAIR]]
     if len(pair) == N_PAIR:
         header["read_noise_adu"] = read_noise_of_pair(*pair)
-    products = Products()
-    save_image(context, products, "master_bias", [("BIAS", bias)], header=header, exposure_s=0.0)
+    arrays = [("BIAS", pixels)]
+    save_image(context, products, "master_bias", arrays, header=header, exposure_s=0.0)
+    note_left_out(products, context.run_id, biases.left_out)
     return products

@@ -1,5 +1,7 @@
 """Master dark: what the detector counts without light in one exposure time."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from pydantic import Field
 
@@ -8,7 +10,8 @@ from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.frames import FrameFile, product_of, raw_frames, read_frame
 from tianyu.pipelines.products import Products
-from tianyu.pipelines.rows import row_readers
+from tianyu.pipelines.rows import open_frames
+from tianyu.pipelines.run_notes import note_left_out
 from tianyu.pipelines.saving import save_image
 from tianyu.pipelines.science.masters import clipped_mean_frame
 from tianyu.pipelines.step import StepParameters, step
@@ -31,26 +34,25 @@ class MasterDark(StepParameters):
 @step("master_dark", parameters=MasterDark, reads=("dark",), writes=("master_dark",))
 def make_master_dark(parameters: MasterDark, context: StepContext) -> Products:
     """Average dark frames of one exposure time, cosmic rays clipped, the bias subtracted."""
-    frames = raw_frames(context, parameters.frames)
-    exposure_s = _one_exposure(frames)
-    pixels = clipped_mean_frame(
-        row_readers(context, frames), frames[0].shape, n_sigma=parameters.clip_sigma
-    )
+    darks = open_frames(context, raw_frames(context, parameters.frames))
+    exposure_s = _one_exposure(darks.frames)
+    pixels = clipped_mean_frame(darks.readers, darks.shape, n_sigma=parameters.clip_sigma)
     bias_birth = parameters.calibration.bias
     if bias_birth is not None:
         pixels = pixels - read_frame(context, product_of(context, bias_birth, "master_bias"))
     products = Products()
     header = {
-        "n_frames": len(frames),
-        "frames": [frame.image_id for frame in frames],
+        "n_frames": len(darks.frames),
+        "frames": [frame.image_id for frame in darks.frames],
         "bias_subtracted": bias_birth is not None,
     }
     arrays = [("DARK", pixels)]
     save_image(context, products, "master_dark", arrays, header=header, exposure_s=exposure_s)
+    note_left_out(products, context.run_id, darks.left_out)
     return products
 
 
-def _one_exposure(frames: list[FrameFile]) -> float:
+def _one_exposure(frames: Sequence[FrameFile]) -> float:
     exposures = [frame.exposure_s for frame in frames if frame.exposure_s is not None]
     if not exposures or max(exposures) > (1 + EXPOSURE_TOLERANCE) * min(exposures):
         raise UnusableDataError(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select
 
 from tianyu.pipelines.calibration import Calibration
 from tianyu.pipelines.comparing import (
@@ -20,6 +20,8 @@ from tianyu.pipelines.current import make_current
 from tianyu.pipelines.detector_noise import in_words, noise_gain
 from tianyu.pipelines.frames import find_product_of
 from tianyu.pipelines.products import Products
+from tianyu.pipelines.run_notes import Notes, add_notes
+from tianyu.pipelines.saturated_targets import saturated_targets
 from tianyu.pipelines.science.arrays import AnyArray, BoolArray, IntArray
 from tianyu.pipelines.science.frame_noise import proportional_noise
 from tianyu.pipelines.science.radius import choose_radius
@@ -30,12 +32,17 @@ from tianyu.schema.bulk import insert_columns, plain
 from tianyu.schema.tables import (
     CrossMatch,
     FluxLevel,
-    Reduction,
     ReferenceGroup,
     ReferenceMember,
     RelativeFlux,
     SourcePhotometry,
 )
+
+FEWEST_FRAMES = 2
+"""A relative flux is relative to the other frames of its night."""
+
+FEWEST_FRAMES_FOR_SCATTER = 5
+"""Of fewer the robust scatter about a trend says nothing: the middle aperture is the default."""
 
 
 class FrameNoise(StepParameters):
@@ -67,26 +74,50 @@ def relative_photometry(parameters: RelativePhotometry, context: StepContext) ->
     noise_notes, cube = with_frame_noise(context, parameters, cube)
     # References are chosen where bright and faint stars are both measured well: near 1 FWHM.
     aperture = len(cube.radius_pix) // 2
+    notes = {"errors": noise_notes} | saturated_targets(context, cube, aperture)
+    n_good = int(np.count_nonzero(cube.good))
+    if n_good < FEWEST_FRAMES:
+        return _without_curves(
+            context,
+            f"{n_good} good frame{'s' * (n_good != 1)}, a light curve needs {FEWEST_FRAMES}",
+            notes,
+        )
     candidates, note = choose_candidates(
         cube, aperture, parameters.method, known_variables(context, cube.source_id)
     )
-    notes = {"errors": noise_notes}
-    products = Products()
     n_candidates = int(np.count_nonzero(candidates.is_candidate))
     if n_candidates < FEWEST_CANDIDATES:
-        note = (
-            f"{n_candidates} stars can serve as references, {FEWEST_CANDIDATES} are needed: "
-            "fluxes are stored, relative fluxes are not"
+        return _without_curves(
+            context,
+            f"{n_candidates} stars can serve as references, {FEWEST_CANDIDATES} are needed",
+            notes,
         )
-    else:
-        comparison = compare(cube, candidates, parameters.method)
-        _add_relative_fluxes(products, context.run_id, cube, comparison)
-        _add_levels(products, context.run_id, cube, comparison)
-        _add_conclusions(products, context.run_id, cube, comparison, parameters.method)
+    products = Products()
+    comparison = compare(cube, candidates, parameters.method)
+    _add_relative_fluxes(products, context.run_id, cube, comparison)
+    _add_levels(products, context.run_id, cube, comparison)
+    _add_conclusions(products, context.run_id, cube, comparison, parameters.method)
     if note is not None:
         notes["relative_photometry"] = note
-    products.then(lambda connection: _make_current(connection, context.run_id, notes))
+    _conclude(products, context, notes)
     return products
+
+
+def _without_curves(context: StepContext, why: str, notes: Notes) -> Products:
+    """Keep the fluxes, which are there already, and say why nothing is compared."""
+    products = Products()
+    note = f"{why}: fluxes are stored, relative fluxes are not"
+    _conclude(products, context, notes | {"relative_photometry": note})
+    return products
+
+
+def _conclude(products: Products, context: StepContext, notes: Notes) -> None:
+    def conclude(connection: Connection) -> None:
+        # A later run may have ended before it.
+        make_current(connection, context.run_id, unless_newer=True)
+        add_notes(connection, context.run_id, notes)
+
+    products.then(conclude)
 
 
 def with_frame_noise(
@@ -198,11 +229,18 @@ def _add_conclusions(
 
 def _default_apertures(cube: FluxCube, comparison: Comparison) -> IntArray:
     """Choose a radius per source from stars like it; references are stars without events."""
+    n_aperture, n_source, n_frame = cube.flux.shape
+    if np.count_nonzero(cube.good) < FEWEST_FRAMES_FOR_SCATTER:
+        return np.full(n_source, n_aperture // 2)
+    has_times = np.isfinite(cube.jd_utc_mid[cube.good]).all()
     curves = np.stack([curve.flux for curve in comparison.curves])
+
+    # A trend in the order of the frames, where headers tell no times.
+    time = cube.jd_utc_mid if has_times else np.arange(n_frame, dtype=float)
 
     def chosen(sources: BoolArray) -> IntArray:
         return choose_radius(
-            cube.jd_utc_mid,
+            time,
             curves[:, sources],
             comparison.candidates.mean_flux[sources],
             cube.good,
@@ -252,14 +290,3 @@ def _write_conclusions(
     group_of = np.array(group_ids)[index]
     table = SourcePhotometry.__table__
     insert_columns(connection, table, columns | {"group_id": group_of})  # type: ignore[arg-type]  # a Table
-
-
-def _make_current(connection: Connection, run_id: int, notes: dict[str, str]) -> None:
-    """Let the view ``light_curve`` show this run, unless a later one is, and say what it rests on.
-
-    A later one may have ended before it.
-    """
-    make_current(connection, run_id, unless_newer=True)
-    of_run = Reduction.run_id == run_id
-    before = connection.execute(select(Reduction.notes).where(of_run)).scalar_one()
-    connection.execute(update(Reduction).where(of_run).values(notes=dict(before) | notes))

@@ -6,7 +6,7 @@ from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
-from tianyu.pipelines.frames import FrameFile, product_of, raw_frames, read_frame
+from tianyu.pipelines.frames import FrameFile, product_of, raw_frames, read_raw
 from tianyu.pipelines.measuring import remeasure_frame
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
@@ -92,7 +92,7 @@ def _correct(
             continue
         file = files[frame.image_id]
         calibrator = calibrators.for_exposure(file.exposure_s)
-        image = remeasure_frame(read_frame(context, file), calibrator, meshes[frame.image_id])
+        image = remeasure_frame(read_raw(context, file), calibrator, meshes[frame.image_id])
         sign = -1 if frame.is_stacked else 1
         add_frame(total, image, alignment_of(frame.transform, frame.shape), sign=sign)
 
