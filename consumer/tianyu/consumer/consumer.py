@@ -23,6 +23,7 @@ from tianyu.pipelines.step import all_steps
 from tianyu.schema.database import Database
 from tianyu.schema.dialects import is_transient
 from tianyu.schema.directory import ensure_queue, find_site, register_worker, touch_worker
+from tianyu.schema.states import State
 from tianyu.schema.transitions.claim import Claim
 
 logger = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ class Consumer:
             worker_id=worker_id,
             queue_ids=tuple(queue_ids),
             lease_s=lease_s,
-            takes_next=not self.broker.carries_messages,
+            claimable=self._claimable(),
         )
         self._worker_id = worker_id
         names = {"site": self.config.site, "group": ",".join(self.config.groups)}
@@ -141,8 +142,12 @@ class Consumer:
         self._leases = LeaseKeeper(self.database, worker_id, lease_s, self._log, pool.wake)
         return pool
 
+    def _claimable(self) -> tuple[State, ...]:
+        # What was handed to a broker is the most urgent; its message is only a hint.
+        return (State.QUEUED, State.READY) if self.broker.carries_messages else (State.READY,)
+
     def _make_claimer(self, place: Workplace) -> Claimer:
-        of_place = (place.queue_ids, place.worker_id, place.lease_s)
+        of_place = (place.queue_ids, place.worker_id, place.lease_s, place.claimable)
         if not self.broker.carries_messages:
             return DirectClaimer(self.database, *of_place)
         queues = [
@@ -214,9 +219,15 @@ class Consumer:
             self._reporter.record(ended)
             del self._unreported[0]
             self._leases.let_go(ended.claim)
-            # Where the table is the queue, a success leaves nothing for a manager to do.
-            if self.broker.carries_messages or not isinstance(ended.report, Succeeded):
+            if self._is_news(ended):
                 self.broker.wake()
+
+    def _is_news(self, ended: Ended) -> bool:
+        """Tell whether a manager has something to do now."""
+        if not isinstance(ended.report, Succeeded):
+            return True
+        # Where the table is the queue, a success leaves nothing for a manager to do.
+        return self.broker.carries_messages and ended.report.leaves_work
 
     def _enforce(self, pool: ChildPool) -> None:
         """Stop children whose claim is lost or cancelled, or who need too much."""

@@ -55,13 +55,16 @@ class Executor:
             return Failed(failure_of(error), meter.usage(), excuse)
 
     def _commit(self, claim: Claim, products: Products, meter: "_Meter") -> Report:
-        def work(connection: Connection) -> Claim | None:
+        def work(connection: Connection) -> Succeeded:
             products.write(connection)
-            succeed(connection, claim.process_id, claim.token, meter.usage())
-            return self._take_next(connection, claim)
+            usage = meter.usage()
+            n_children = succeed(connection, claim.process_id, claim.token, usage)
+            following = self._take_next(connection, claim)
+            # A chain goes on by itself.
+            return Succeeded(usage, following, n_children > (following is not None))
 
         try:
-            following = persist(self.database, work)
+            return persist(self.database, work)
         except (LostClaimError, IntegrityError) as error:
             # The answer to an earlier COMMIT may have been lost on its way: then the claim is
             # no longer running, or the products are there already, and all is well.
@@ -71,14 +74,20 @@ class Executor:
             if isinstance(error, LostClaimError):
                 return ClaimLost(meter.usage())
             raise
-        return Succeeded(meter.usage(), following)
 
     def _take_next(self, connection: Connection, claim: Claim) -> Claim | None:
-        if not (self.place.takes_next and self.may_take_next()):
+        if not self.may_take_next():
             return None
         token = following_token(claim.token)
         place = self.place
-        return claim_next(connection, place.queue_ids, place.worker_id, place.lease_s, token)
+        return claim_next(
+            connection,
+            place.queue_ids,
+            place.worker_id,
+            place.lease_s,
+            token,
+            from_states=place.claimable,
+        )
 
     def _find_success(
         self, connection: Connection, claim: Claim, meter: "_Meter"

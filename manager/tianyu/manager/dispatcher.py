@@ -16,6 +16,7 @@ from tianyu.schema.transitions.dispatch import (
     Dispatch,
     confirm,
     count_queued,
+    has_ready,
     return_lost,
     return_unconfirmed,
     take_ready,
@@ -70,10 +71,23 @@ class Dispatcher:
         return returned
 
     def _fill(self, queue: QueueAddress, window: int) -> int:
-        def take(connection: Connection) -> list[Dispatch]:
-            return take_ready(connection, queue.id, window - count_queued(connection, queue.id))
+        with self.database.read() as connection:
+            if not has_ready(connection, queue.id):
+                return 0
+        try:
+            # Messages that came too late are still there: consumers claim on without them.
+            room = window - self.broker.depth(queue)
+        except BrokerUnreachableError as error:
+            # What is ready can be claimed without messages; what is queued as well, but no
+            # earlier, and it would have to be taken back.
+            logger.info("the broker is away, nothing is sent: %s", error, extra=fields("dispatch"))
+            return 0
 
-        taken = self.database.retry(take)
+        def take(connection: Connection) -> list[Dispatch]:
+            free = window - count_queued(connection, queue.id)
+            return take_ready(connection, queue.id, min(room, free))
+
+        taken = self.database.retry(take) if room > 0 else []
         if not taken:
             return 0
         sent = set(self.broker.publish(queue, [dispatch.process_id for dispatch in taken]))
