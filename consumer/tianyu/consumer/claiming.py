@@ -16,6 +16,7 @@ from typing import Protocol
 from sqlalchemy import Connection, bindparam, select
 
 from tianyu.broker.interface import Broker, Hint
+from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
 from tianyu.schema.engine_tables import Process
 from tianyu.schema.states import State
@@ -125,8 +126,11 @@ class HintedClaimer:
         """
         while (following := self._unanswered or self._next_try(wait_s)) is not None:
             is_repeated, self._unanswered = following is self._unanswered, following
+            crash_point(CrashPoint.BEFORE_CLAIM)
             with self.database.write() as connection:
                 claim = self._follow(connection, following, is_repeated)
+                crash_point(CrashPoint.BEFORE_CLAIM_COMMIT)
+            crash_point(CrashPoint.AFTER_CLAIM_BEFORE_ACKNOWLEDGE)
             self._unanswered = None
             if following.hint is not None:
                 self.broker.acknowledge(following.hint)

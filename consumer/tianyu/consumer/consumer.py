@@ -20,6 +20,7 @@ from tianyu.consumer.outcomes import is_disk_full
 from tianyu.consumer.pool import ChildPool, Ended
 from tianyu.consumer.reports import Reporter
 from tianyu.pipelines.step import all_steps
+from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
 from tianyu.schema.dialects import is_transient
 from tianyu.schema.directory import ensure_queue, find_site, register_worker, touch_worker
@@ -201,6 +202,7 @@ class Consumer:
             if claim is None:
                 return number > 0
             self._begin(claim)
+            crash_point(CrashPoint.AFTER_CLAIM_BEFORE_ASSIGN)
             pool.assign(child, claim)
         return bool(idle)
 
@@ -216,7 +218,10 @@ class Consumer:
     def _report_all(self) -> None:
         while self._unreported:
             ended = self._unreported[0]
+            if not isinstance(ended.report, Succeeded):
+                crash_point(CrashPoint.BEFORE_FAILURE_RECORDED)
             self._reporter.record(ended)
+            crash_point(CrashPoint.AFTER_REPORT)
             del self._unreported[0]
             self._leases.let_go(ended.claim)
             if self._is_news(ended):

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 from tianyu.broker.errors import BrokerUnreachableError
 from tianyu.broker.interface import Broker, QueueAddress
 from tianyu.manager.logs import fields
+from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
 from tianyu.schema.dialects import now_us
 from tianyu.schema.engine_tables import HardwareGroup, Queue, Site, Worker
@@ -85,14 +86,19 @@ class Dispatcher:
 
         def take(connection: Connection) -> list[Dispatch]:
             free = window - count_queued(connection, queue.id)
-            return take_ready(connection, queue.id, min(room, free))
+            dispatches = take_ready(connection, queue.id, min(room, free))
+            crash_point(CrashPoint.BEFORE_TAKE_COMMIT)
+            return dispatches
 
         taken = self.database.retry(take) if room > 0 else []
         if not taken:
             return 0
+        crash_point(CrashPoint.AFTER_COMMIT_BEFORE_PUBLISH)
         sent = set(self.broker.publish(queue, [dispatch.process_id for dispatch in taken]))
+        crash_point(CrashPoint.AFTER_PUBLISH_BEFORE_CONFIRM)
         arrived = [dispatch for dispatch in taken if dispatch.process_id in sent]
         self.database.retry(lambda connection: confirm(connection, arrived))
+        crash_point(CrashPoint.AFTER_CONFIRM)
         logger.debug(
             "dispatched %d of %d",
             len(arrived),

@@ -16,6 +16,7 @@ from tianyu.broker.interface import Broker
 from tianyu.manager.dispatcher import Dispatcher
 from tianyu.manager.logs import fields
 from tianyu.manager.reaper import Reaper, TakenBack
+from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
 from tianyu.schema.engine_tables import Site
 from tianyu.schema.transitions.blocking import reconcile
@@ -107,6 +108,8 @@ class Manager:
     def poll(self) -> bool:
         """Do one round; return whether anything moved."""
         moved = self.database.retry(reconcile) > 0
+        if moved:
+            crash_point(CrashPoint.AFTER_BLOCKING)
         moved = bool(self._reaper.poll(self._leases_s())) or moved
         if self.broker.carries_messages:
             moved = self._deliver() or moved
