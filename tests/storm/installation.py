@@ -1,5 +1,6 @@
 """A site on given servers, graphs for it, and programs that work there and can be killed."""
 
+import contextlib
 import os
 import random
 import signal
@@ -88,6 +89,7 @@ class Site:
             "OMP_NUM_THREADS": "1",
             "TIANYU_STEP_MODULES": STEPS,
             "STORM_DATABASE": options.get("database_url", self.database_url),
+            "STORM_MUTANT": os.environ.get("STORM_MUTANT", ""),
             "STORM_BROKER": options.get("broker_url", self.broker_url),
         }
         if crash_at is not None:
@@ -115,10 +117,12 @@ class Site:
         """End everything."""
         for program in self.programs:
             program.kill()
+            # Children that outlived their consumer.
+            program._signal(signal.SIGKILL)
         self.database.dispose()
 
 
-@dataclass
+@dataclass(eq=False)
 class Program:
     """One program in a process group of its own."""
 
@@ -135,11 +139,24 @@ class Program:
         """Return its exit status once it has ended."""
         return self.popen.wait(PATIENCE_S)
 
+    def freeze(self) -> None:
+        """Stop the clock of it and of its children."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Children outlive a consumer that was killed alone, and frozen ones until they thaw.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, number)
+
     def kill(self, *, with_children: bool = True) -> None:
         """Kill it with signal 9, with or without its children, and wait."""
         if self.is_running:
             if with_children:
-                os.killpg(self.popen.pid, signal.SIGKILL)
+                self._signal(signal.SIGKILL)
             else:
                 self.popen.kill()
         self.popen.wait(PATIENCE_S)

@@ -1,6 +1,7 @@
 """A step that leaves a row and a file named after its attempt, and one that fails at first."""
 
 import hashlib
+import os
 import time
 
 from pydantic import Field
@@ -12,6 +13,12 @@ from tianyu.pipelines.products import NewImage, Products
 from tianyu.pipelines.step import StepParameters, step
 
 KIND = "storm"
+
+if os.environ.get("STORM_MUTANT"):
+    # Children import this file and nothing else of the tests.
+    from tests.storm.mutants import plant
+
+    plant(os.environ["STORM_MUTANT"])
 
 
 class Mark(StepParameters):
