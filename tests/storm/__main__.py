@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
     parser.add_argument("--every", type=float, default=3.0, help="mean seconds between two kills")
-    parser.add_argument("--server-every", type=float, default=60.0, help="… of the servers")
+    parser.add_argument("--server-every", type=float, default=45.0, help="… of the servers")
     parser.add_argument("--patience", type=float, default=3600.0, help="give up after, seconds")
     options = parser.parse_args()
     plan = Plan(

@@ -100,7 +100,8 @@ class Site:
                 [sys.executable, "-m", "tests.storm.node", role],
                 env=environment,
                 cwd=ROOT,
-                stdin=subprocess.DEVNULL,
+                # Whoever reads from it notices when we die.
+                stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -160,6 +161,8 @@ class Program:
             else:
                 self.popen.kill()
         self.popen.wait(PATIENCE_S)
+        if self.popen.stdin is not None:
+            self.popen.stdin.close()
 
 
 def layered(n: int, width: int, chance: random.Random) -> list[list[int]]:

@@ -27,6 +27,7 @@ BUDGET = 1000
 def main(role: str) -> None:
     """Run until signalled; a node also ends when there is nothing left to do."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    threading.Thread(target=_end_with_the_storm, daemon=True).start()
     # The steps of the package take seconds to load and are not needed here.
     consumer_module.all_steps = lambda: {"mark": find_step("mark")}
     database = Database(os.environ["STORM_DATABASE"])
@@ -54,6 +55,11 @@ def main(role: str) -> None:
         thread.join()
     broker.close()
     database.dispose()
+
+
+def _end_with_the_storm() -> None:
+    os.read(sys.stdin.fileno(), 1)
+    os._exit(1)
 
 
 def _is_done(database: Database) -> bool:

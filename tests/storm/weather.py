@@ -80,10 +80,7 @@ class Weather:
                 self.restarts += 1
 
     def calm(self) -> None:
-        """Wait until every server is back, and let go on who is frozen."""
-        for program in self._frozen:
-            program.thaw()
-        self._frozen.clear()
+        """Wait until every server is back."""
         for thread in self._returning:
             thread.join()
         self._returning.clear()
