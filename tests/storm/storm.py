@@ -12,7 +12,6 @@ from tests.storm.checker import Census, check
 from tests.storm.installation import Site, layered
 from tests.storm.weather import Server, Weather
 
-LEASE_S = 4.0
 LOOK_S = 0.5
 REPORT_S = 10.0
 WIDTH = 60
@@ -27,6 +26,7 @@ class Plan:
     program_s: float = 3.0
     server_s: float = 60.0
     patience_s: float = 3600.0
+    lease_s: float = 4.0
     freeze_s: float = 7.0
     longest_step_s: float = 0.1
     roles: tuple[str, ...] = ("manager",) * 2 + ("consumer",) * 4
@@ -66,7 +66,7 @@ def sail(
 ) -> Result:
     """Publish, let the storm blow until everything is done, and look at what is left."""
     chance = random.Random(plan.seed)
-    site = Site(database_url, broker_url, folder, LEASE_S)
+    site = Site(database_url, broker_url, folder, plan.lease_s)
     weather = Weather(
         site, list(plan.roles), list(servers), chance, plan.program_s, plan.server_s, plan.freeze_s
     )
@@ -103,14 +103,16 @@ def _parameters(plan: Plan, chance: random.Random) -> dict[str, float | int]:
 def _wait(site: Site, weather: Weather, deadline: float) -> None:
     next_report = time.monotonic() + REPORT_S
     while time.monotonic() < deadline:
-        weather.blow()
+        succeeded = None
         try:
             if site.is_done():
                 return
+            succeeded = site.succeeded()
             if time.monotonic() > next_report:
                 next_report = time.monotonic() + REPORT_S
                 states = ", ".join(f"{n} {s.value}" for s, n in sorted(site.states().items()))
                 print(f"{states}; killed {sum(weather.kills.values())}", flush=True)
         except DBAPIError:
             pass  # the database is dead for the moment
+        weather.blow(succeeded)
         time.sleep(LOOK_S)

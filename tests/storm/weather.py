@@ -48,6 +48,7 @@ class Weather:
     freezes: int = 0
     restarts: int = 0
     _frozen: dict[Program, float] = field(default_factory=dict)
+    _succeeded: int | None = None
     _crew: list[Program] = field(default_factory=list)
     _returning: list[threading.Thread] = field(default_factory=list)
 
@@ -59,11 +60,20 @@ class Weather:
         self._next_server = now + self._pause(self.server_s)
         self._next_freeze = now + self._pause(self.freeze_s)
 
-    def blow(self) -> None:
-        """Do what is due: kill, and start again what has died."""
+    def blow(self, succeeded: int | None) -> None:
+        """Do what is due: kill, and start again what has died.
+
+        Parameters
+        ----------
+        succeeded : int or None
+            Processes that have succeeded; None while the database is dead. Nobody is killed
+            until something was done since the last time: on a slow machine programs would die
+            before they can do anything, for ever.
+        """
         now = time.monotonic()
-        if now >= self._next_program:
+        if now >= self._next_program and succeeded not in {None, self._succeeded}:
             self._kill_a_program()
+            self._succeeded = succeeded
             self._next_program = now + self._pause(self.program_s)
         if self.servers and now >= self._next_server:
             self._kill_a_server()

@@ -28,18 +28,31 @@ class Drill:
     seed: int = 0
 
     def run(
-        self, name: str, fault: Callable[[], AbstractContextManager[object]], lasting_s: float
+        self,
+        name: str,
+        fault: Callable[[], AbstractContextManager[object]],
+        lasting_s: float,
+        *,
+        idle: bool = False,
     ) -> None:
-        """Let a fault hold for a while, in the middle of work; all work must be done after it."""
+        """Let a fault hold for a while, in the middle of work; all work must be done after it.
+
+        With ``idle`` the work is published when the fault is there already, so that nobody is
+        at work who could go on.
+        """
         site = self.site
         chance = random.Random(self.seed)
         self.seed += 1
         parameters = {i: {"seconds": 0.03} for i in range(N_PROCESSES)}
         done = site.succeeded()
-        site.publish(layered(N_PROCESSES, 4, chance), parameters)
-        self._until(lambda: site.succeeded() >= done + 3, f"work before {name}")
         before = self._endings()
+        graph = layered(N_PROCESSES, 4, chance)
+        if not idle:
+            site.publish(graph, parameters)
+            self._until(lambda: site.succeeded() >= done + 3, f"work before {name}")
         with fault():
+            if idle:
+                site.publish(graph, parameters)
             time.sleep(lasting_s)
         meanwhile = site.succeeded() - done
         start = time.monotonic()

@@ -83,6 +83,7 @@ def test_work_goes_on_after_the_broker_died(
     breakable_broker_server: BrokerServer, drill: Drill
 ) -> None:
     drill.run("broker SIGKILL", lambda: killed(breakable_broker_server), 0.0)
+    drill.run("broker dead, consumers idle", lambda: killed(breakable_broker_server), 0.0, idle=True)
 
 
 @in_a_storm
@@ -91,6 +92,8 @@ def test_work_goes_on_while_the_broker_is_short_of_everything(
 ) -> None:
     drill.run("memory alarm", lambda: short_of_memory(breakable_broker_server), 3.0)
     drill.run("disk alarm", lambda: short_of_disk(breakable_broker_server), 3.0)
+    idle = {"idle": True}
+    drill.run("memory alarm, idle", lambda: short_of_memory(breakable_broker_server), 3.0, **idle)
     drill.run("broker SIGSTOP", lambda: paused(breakable_broker_server), 5.0)
 
 
@@ -105,6 +108,7 @@ def test_work_goes_on_after_the_broker_forgot_everything(database_url: str, tmp_
         site.start("manager")
         site.start("consumer")
         Drill(site).run("broker wiped", lambda: wiped(server), 0.0)
+        Drill(site, 1).run("broker wiped, consumers idle", lambda: wiped(server), 0.0, idle=True)
     finally:
         if site is not None:
             site.close()
@@ -167,8 +171,9 @@ def test_a_full_disk_under_the_database_is_waited_for(broker_url: str, tmp_path:
         give_up("MariaDB or MySQL")
     server = DatabaseServer(binaries)
     data = server.folder / "data"
-    with tiny_disk(tmp_path / "disk", f"{FULL}") as disk:
-        shutil.move(str(data), str(disk / "data"))
+    with tiny_disk(server.folder / "disk", f"{FULL}") as disk:
+        subprocess.run(["cp", "-a", str(data), str(disk)], check=True)
+        shutil.rmtree(data)
         data.symlink_to(disk / "data")
         site = None
         try:
