@@ -81,7 +81,9 @@ def measure(kind: str, database: Database, n: int) -> None:
         insert_graph(connection, insert_run(connection, run), specs)
     seconds = time.perf_counter() - start
     with database.read() as connection:
-        counts = [connection.scalar(select(func.count()).select_from(t)) for t in (Process, Dependency)]
+        counts = [
+            connection.scalar(select(func.count()).select_from(t)) for t in (Process, Dependency)
+        ]
     print(
         f"{kind}: published {counts[0]} processes and {counts[1]} edges in {seconds:.0f} s, "
         f"memory + {peak_mb() - before:.0f} MB"

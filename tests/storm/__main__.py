@@ -24,10 +24,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
     parser.add_argument("--every", type=float, default=3.0, help="mean seconds between two kills")
     parser.add_argument("--server-every", type=float, default=45.0, help="… of the servers")
+    parser.add_argument("--freeze-every", type=float, default=7.0, help="… between two freezes")
     parser.add_argument("--patience", type=float, default=3600.0, help="give up after, seconds")
     options = parser.parse_args()
     plan = Plan(
-        options.processes, options.seed, options.every, options.server_every, options.patience
+        processes=options.processes,
+        seed=options.seed,
+        program_s=options.every,
+        server_s=options.server_every,
+        freeze_s=options.freeze_every,
+        patience_s=options.patience,
     )
     binaries = find_binaries()
     if not (binaries.has_database and binaries.has_broker):

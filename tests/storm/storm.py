@@ -55,7 +55,8 @@ class Result:
         return (
             f"storm seed {self.plan.seed}: {self.census.processes} processes in "
             f"{self.seconds:.0f} s; killed {sum(self.kills.values())} ({kills}), "
-            f"{self.restarts} restarts, {self.freezes} freezes; attempts: {attempts}; {self.census.products} products; "
+            f"{self.restarts} restarts, {self.freezes} freezes; attempts: {attempts}; "
+            f"{self.census.products} products; "
             f"{self.census.lost} lost, {self.census.doubled} doubled, "
             f"{len(self.census.findings)} findings"
         )

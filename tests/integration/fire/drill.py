@@ -75,7 +75,7 @@ class Drill:
     def _endings(self) -> dict[str, int]:
         query = select(Attempt.outcome, func.count()).group_by(Attempt.outcome)
         with self.site.database.read() as connection:
-            return {outcome: n for outcome, n in connection.execute(query)}
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def _until(self, is_so: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_S

@@ -83,7 +83,9 @@ def test_work_goes_on_after_the_broker_died(
     breakable_broker_server: BrokerServer, drill: Drill
 ) -> None:
     drill.run("broker SIGKILL", lambda: killed(breakable_broker_server), 0.0)
-    drill.run("broker dead, consumers idle", lambda: killed(breakable_broker_server), 0.0, idle=True)
+    drill.run(
+        "broker dead, consumers idle", lambda: killed(breakable_broker_server), 0.0, idle=True
+    )
 
 
 @in_a_storm
