@@ -1,5 +1,6 @@
 """The checker is worth what it finds: one spoiled thing at a time."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,15 +27,20 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A site on a file, whose steps run in this very process."""
     known = dict(step._REGISTRY)
     monkeypatch.setenv(step.MODULES_VARIABLE, STEPS)
-    for cache in (step._import_steps, step._import_foreign_steps):
-        cache.cache_clear()
+    _forget()
     site = Site(sqlite_url(tmp_path / "t.sqlite"), "embedded:", tmp_path)
     yield site
     site.close()
     step._REGISTRY.clear()
     step._REGISTRY.update(known)
-    for cache in (step._import_steps, step._import_foreign_steps):
-        cache.cache_clear()
+    _forget()
+
+
+def _forget() -> None:
+    sys.modules.pop(STEPS, None)
+    step._REGISTRY.pop("mark", None)
+    step._import_steps.cache_clear()
+    step._import_foreign_steps.cache_clear()
 
 
 def claim(site: Site) -> Claim:
