@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from tests.storm.checker import check
 from tests.storm.installation import Site, layered
 
-from tianyu.schema.engine_tables import Attempt
+from tianyu.schema.engine_tables import Attempt, Process
 
 PATIENCE_S = 90.0
 N_PROCESSES = 24
@@ -44,7 +44,7 @@ class Drill:
         chance = random.Random(self.seed)
         self.seed += 1
         parameters = {i: {"seconds": 0.03} for i in range(N_PROCESSES)}
-        done = site.succeeded()
+        done, ids = site.succeeded(), []
         before = self._endings()
         graph = layered(N_PROCESSES, 4, chance)
         if not idle:
@@ -52,7 +52,7 @@ class Drill:
             self._until(lambda: site.succeeded() >= done + 3, f"work before {name}")
         with fault():
             if idle:
-                site.publish(graph, parameters)
+                ids = site.publish(graph, parameters)
             time.sleep(lasting_s)
         meanwhile = site.succeeded() - done
         start = time.monotonic()
@@ -61,6 +61,8 @@ class Drill:
             self._until(lambda: site.succeeded() > now or site.is_done(), f"work after {name}")
         resumed_s = time.monotonic() - start
         self._until(site.is_done, f"the end of {name}")
+        if idle:
+            resumed_s = self._first_success_s(ids)
         whole_s = time.monotonic() - start
         census = check(site.database, site.root)
         assert not census.findings, f"{name}: {census.findings}\n{site.logs()}"
@@ -71,6 +73,12 @@ class Drill:
             f"{whole_s:.1f} | {({o: n for o, n in other.items() if n}) or '-'} | "
             f"{census.lost}/{census.doubled}"
         )
+
+    def _first_success_s(self, ids: list[int]) -> float:
+        """Return how long after publishing the first process had succeeded, seconds."""
+        query = select(func.min(Process.finished_us) - func.min(Process.created_us))
+        with self.site.database.read() as connection:
+            return float(connection.scalar(query.where(Process.id.in_(ids))) or 0) / 1e6
 
     def _endings(self) -> dict[str, int]:
         query = select(Attempt.outcome, func.count()).group_by(Attempt.outcome)
