@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, text
 from tests.servers.binaries import find_binaries
 from tests.servers.mariadb import DatabaseServer
 
@@ -93,9 +93,10 @@ def measure(kind: str, database: Database, n: int) -> None:
     served = served_poll(database)
     served()
     full = median_ms(served)
+    bare = median_ms(lambda: ask_nothing(database))
     print(
         f"{kind}: one claim {claim:.2f} ms, one poll of the manager {poll:.2f} ms embedded, "
-        f"{full:.2f} ms with a broker"
+        f"{full:.2f} ms with a broker; a bare transaction {bare:.2f} ms"
     )
     explain(kind, database)
 
@@ -105,6 +106,12 @@ def claim_one(database: Database, queue: int) -> None:
     with database.engine.connect() as connection, connection.begin() as transaction:
         claim_next(connection, [queue], "w", 60.0)
         transaction.rollback()
+
+
+def ask_nothing(database: Database) -> None:
+    """Do what any transaction costs."""
+    with database.read() as connection:
+        connection.execute(text("SELECT 1"))
 
 
 def poll_embedded(database: Database) -> None:
