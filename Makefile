@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test lint format lock bench clean
+.PHONY: demo test storm lint format lock bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tianyu demo --out demo-output
@@ -28,6 +28,16 @@ format: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python tests/benchmarks/engine_overhead.py
 	$(BIN)/python -m tests.benchmarks.served_overhead
+	$(BIN)/python -m tests.benchmarks.million
+
+# The engine under fire: thousands of random stories, every planted mistake, every fault, and a
+# storm over a whole site. Takes an hour or so; the last line holds the figures of the storm.
+SEED ?= $(shell date +%j%H)
+storm: $(VENV)/.installed
+	sh tests/install_servers.sh
+	TIANYU_HYPOTHESIS_PROFILE=storm $(BIN)/python -m pytest -n auto --dist worksteal \
+		tests/integration/engine tests/integration/fire tests/storm
+	$(BIN)/python -m tests.storm --seed $(SEED)
 
 # Renew the tested set of versions: install the newest that pyproject.toml allows, then freeze.
 lock:

@@ -1,20 +1,22 @@
 """Where a consumer's work comes from.
 
-Where messages announce the work, the consumer follows them, one claim per idle child. Where
-the database itself is the queue, the consumer claims only for children that are idle; a
-child that succeeds claims its next process in the very transaction of its success, which
-saves a transaction and two messages per process. Its token follows from the one before, so
-that the consumer finds such a claim even if the child dies before it can tell of it.
+The consumer claims only for children that are idle: by the messages that announce work, or
+straight from the database where that is the queue. A child that succeeds claims its next
+process in the very transaction of its success, which saves a transaction and two messages
+per process. Its token follows from the one before, so that the consumer finds such a claim
+even if the child dies before it can tell of it.
 """
 
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from sqlalchemy import Connection, bindparam, select
 
 from tianyu.broker.interface import Broker, Hint
+from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
 from tianyu.schema.engine_tables import Process
 from tianyu.schema.states import State
@@ -25,6 +27,9 @@ from tianyu.schema.transitions.claim import (
     new_token,
     read_claim,
 )
+
+LOOK_S = 5.0
+"""A consumer that got no message for so long looks for work itself: the broker may be away."""
 
 _FOLLOWING = uuid.UUID("5c2f3a52-0d6e-4f0b-9d53-6a1d3a0f6d11")
 
@@ -49,56 +54,113 @@ class Claimer(Protocol):
 
 @dataclass(frozen=True)
 class DirectClaimer:
-    """Claims straight from the ready processes of the database."""
+    """Claims straight from the database, the most urgent process first."""
 
     database: Database
     queue_ids: Sequence[int]
     worker_id: str
     lease_s: float
+    claimable: Sequence[State]
 
     def claim(self, wait_s: float = 0.0) -> Claim | None:
-        """Return the most urgent ready process, claimed."""
+        """Return the most urgent process, claimed."""
         del wait_s
         # Tried once: whoever asks also watches over children, and comes again.
         with self.database.write() as connection:
-            return claim_next(connection, self.queue_ids, self.worker_id, self.lease_s)
+            return self.take(connection, new_token())
+
+    def take(self, connection: Connection, token: str) -> Claim | None:
+        """Claim the most urgent process in a transaction of the caller's."""
+        return claim_next(
+            connection,
+            self.queue_ids,
+            self.worker_id,
+            self.lease_s,
+            token,
+            from_states=self.claimable,
+        )
+
+
+@dataclass(frozen=True)
+class _Try:
+    """One attempt to follow a hint, or to find work without one.
+
+    The token is drawn before the transaction: when the answer to its COMMIT is lost, the
+    repetition finds the claim by its token instead of making another one.
+    """
+
+    hint: Hint | None
+    token: str = field(default_factory=new_token)
 
 
 @dataclass
 class HintedClaimer:
-    """Claims the processes that a broker's messages hint at."""
+    """Claims what a broker's messages hint at, and looks around by itself now and then.
+
+    Children that succeed claim on without messages, so that many a hint comes too late. It
+    still says that there was work in the queue; the most urgent process is claimed instead.
+    """
 
     database: Database
     broker: Broker
     queue_ids: Sequence[int]
     worker_id: str
     lease_s: float
-    _unanswered: tuple[Hint, str] | None = field(default=None, init=False)
+    claimable: Sequence[State]
+    clock: Callable[[], float] = time.monotonic
+    _unanswered: _Try | None = field(default=None, init=False)
+    _next_look: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        self._direct = DirectClaimer(
+            self.database, self.queue_ids, self.worker_id, self.lease_s, self.claimable
+        )
+        self._next_look = self.clock() + LOOK_S
 
     def claim(self, wait_s: float = 0.0) -> Claim | None:
-        """Follow hints until one can be claimed or none is left.
+        """Follow hints until something can be claimed or none is left.
 
         A hint is acknowledged once the database has answered, whatever the answer: the row
         decides, and a stale hint is simply dropped. While the database is away the hint is
         kept and tried again by the next call.
         """
-        while (following := self._unanswered or self._receive(wait_s)) is not None:
-            self._unanswered = hint, token = following
+        while (following := self._unanswered or self._next_try(wait_s)) is not None:
+            is_repeated, self._unanswered = following is self._unanswered, following
+            crash_point(CrashPoint.BEFORE_CLAIM)
             with self.database.write() as connection:
-                claim = claim_queued(
-                    connection, hint.process_id, self.queue_ids, self.worker_id, self.lease_s, token
-                )
+                claim = self._follow(connection, following, is_repeated)
+                crash_point(CrashPoint.BEFORE_CLAIM_COMMIT)
+            crash_point(CrashPoint.AFTER_CLAIM_BEFORE_ACKNOWLEDGE)
             self._unanswered = None
-            self.broker.acknowledge(hint)
+            if following.hint is not None:
+                self.broker.acknowledge(following.hint)
+            elif claim is None:
+                return None
             if claim is not None:
                 return claim
         return None
 
-    def _receive(self, wait_s: float) -> tuple[Hint, str] | None:
+    def _follow(self, connection: Connection, this: _Try, is_repeated: bool) -> Claim | None:
+        if is_repeated and (claim := claim_under(connection, this.token)) is not None:
+            return claim
+        if this.hint is not None:
+            claim = claim_queued(
+                connection, this.hint.process_id, self.queue_ids, self.worker_id, self.lease_s,
+                this.token,
+            )  # fmt: skip
+            if claim is not None:
+                return claim
+        return self._direct.take(connection, this.token)
+
+    def _next_try(self, wait_s: float) -> _Try | None:
         hint = self.broker.receive(wait_s)
-        # The token is drawn before the transaction: when the answer to its COMMIT is lost, the
-        # repetition finds the claim by its token instead of taking it for somebody else's.
-        return None if hint is None else (hint, new_token())
+        if hint is not None:
+            self._next_look = self.clock() + LOOK_S
+            return _Try(hint)
+        if self.clock() < self._next_look:
+            return None
+        self._next_look = self.clock() + LOOK_S
+        return _Try(None)
 
 
 def following_token(token: str) -> str:

@@ -20,9 +20,11 @@ from tianyu.consumer.outcomes import is_disk_full
 from tianyu.consumer.pool import ChildPool, Ended
 from tianyu.consumer.reports import Reporter
 from tianyu.pipelines.step import all_steps
+from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
 from tianyu.schema.dialects import is_transient
 from tianyu.schema.directory import ensure_queue, find_site, register_worker, touch_worker
+from tianyu.schema.states import State
 from tianyu.schema.transitions.claim import Claim
 
 logger = logging.getLogger(__name__)
@@ -128,7 +130,7 @@ class Consumer:
             worker_id=worker_id,
             queue_ids=tuple(queue_ids),
             lease_s=lease_s,
-            takes_next=not self.broker.carries_messages,
+            claimable=self._claimable(),
         )
         self._worker_id = worker_id
         names = {"site": self.config.site, "group": ",".join(self.config.groups)}
@@ -141,8 +143,12 @@ class Consumer:
         self._leases = LeaseKeeper(self.database, worker_id, lease_s, self._log, pool.wake)
         return pool
 
+    def _claimable(self) -> tuple[State, ...]:
+        # What was handed to a broker is the most urgent; its message is only a hint.
+        return (State.QUEUED, State.READY) if self.broker.carries_messages else (State.READY,)
+
     def _make_claimer(self, place: Workplace) -> Claimer:
-        of_place = (place.queue_ids, place.worker_id, place.lease_s)
+        of_place = (place.queue_ids, place.worker_id, place.lease_s, place.claimable)
         if not self.broker.carries_messages:
             return DirectClaimer(self.database, *of_place)
         queues = [
@@ -196,6 +202,7 @@ class Consumer:
             if claim is None:
                 return number > 0
             self._begin(claim)
+            crash_point(CrashPoint.AFTER_CLAIM_BEFORE_ASSIGN)
             pool.assign(child, claim)
         return bool(idle)
 
@@ -211,12 +218,21 @@ class Consumer:
     def _report_all(self) -> None:
         while self._unreported:
             ended = self._unreported[0]
+            if not isinstance(ended.report, Succeeded):
+                crash_point(CrashPoint.BEFORE_FAILURE_RECORDED)
             self._reporter.record(ended)
+            crash_point(CrashPoint.AFTER_REPORT)
             del self._unreported[0]
             self._leases.let_go(ended.claim)
-            # Where the table is the queue, a success leaves nothing for a manager to do.
-            if self.broker.carries_messages or not isinstance(ended.report, Succeeded):
+            if self._is_news(ended):
                 self.broker.wake()
+
+    def _is_news(self, ended: Ended) -> bool:
+        """Tell whether a manager has something to do now."""
+        if not isinstance(ended.report, Succeeded):
+            return True
+        # Where the table is the queue, a success leaves nothing for a manager to do.
+        return self.broker.carries_messages and ended.report.leaves_work
 
     def _enforce(self, pool: ChildPool) -> None:
         """Stop children whose claim is lost or cancelled, or who need too much."""

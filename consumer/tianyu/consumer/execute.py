@@ -14,6 +14,7 @@ from tianyu.consumer.usage import cpu_seconds, peak_memory_bytes
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.step import find_step, validate
+from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
 from tianyu.schema.errors import LostClaimError
 from tianyu.schema.transitions.claim import Claim, claim_next
@@ -48,20 +49,28 @@ class Executor:
         meter = _Meter(context, cpu_seconds())
         try:
             parameters = validate(claim.command, claim.parameters)
+            crash_point(CrashPoint.BEFORE_STEP)
             products = find_step(claim.command).run(parameters, context)
+            crash_point(CrashPoint.AFTER_STEP)
             return self._commit(claim, products, meter)
         except Exception as error:  # noqa: BLE001 - whatever a step raises is an outcome, not a crash
             excuse = excuse_of(error, self.database)
             return Failed(failure_of(error), meter.usage(), excuse)
 
     def _commit(self, claim: Claim, products: Products, meter: "_Meter") -> Report:
-        def work(connection: Connection) -> Claim | None:
+        def work(connection: Connection) -> Succeeded:
             products.write(connection)
-            succeed(connection, claim.process_id, claim.token, meter.usage())
-            return self._take_next(connection, claim)
+            crash_point(CrashPoint.AFTER_PRODUCTS)
+            usage = meter.usage()
+            n_children = succeed(connection, claim.process_id, claim.token, usage)
+            crash_point(CrashPoint.AFTER_SUCCESS)
+            following = self._take_next(connection, claim)
+            crash_point(CrashPoint.BEFORE_COMMIT)
+            # A chain goes on by itself.
+            return Succeeded(usage, following, n_children > (following is not None))
 
         try:
-            following = persist(self.database, work)
+            succeeded = persist(self.database, work)
         except (LostClaimError, IntegrityError) as error:
             # The answer to an earlier COMMIT may have been lost on its way: then the claim is
             # no longer running, or the products are there already, and all is well.
@@ -71,14 +80,22 @@ class Executor:
             if isinstance(error, LostClaimError):
                 return ClaimLost(meter.usage())
             raise
-        return Succeeded(meter.usage(), following)
+        crash_point(CrashPoint.AFTER_COMMIT)
+        return succeeded
 
     def _take_next(self, connection: Connection, claim: Claim) -> Claim | None:
-        if not (self.place.takes_next and self.may_take_next()):
+        if not self.may_take_next():
             return None
         token = following_token(claim.token)
         place = self.place
-        return claim_next(connection, place.queue_ids, place.worker_id, place.lease_s, token)
+        return claim_next(
+            connection,
+            place.queue_ids,
+            place.worker_id,
+            place.lease_s,
+            token,
+            from_states=place.claimable,
+        )
 
     def _find_success(
         self, connection: Connection, claim: Claim, meter: "_Meter"

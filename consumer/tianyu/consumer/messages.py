@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
+from tianyu.schema.states import State
 from tianyu.schema.transitions.claim import Claim
 from tianyu.schema.transitions.finish import Failure, Usage
 
@@ -19,8 +20,8 @@ class Workplace:
 
     Attributes
     ----------
-    takes_next : bool
-        Whether a child that succeeded may claim its next process by itself.
+    claimable : sequence of State
+        Where a child that succeeded may claim its next process from by itself.
     """
 
     database_url: str
@@ -29,7 +30,7 @@ class Workplace:
     worker_id: str
     queue_ids: Sequence[int]
     lease_s: float
-    takes_next: bool
+    claimable: Sequence[State]
 
 
 class Excuse(Enum):
@@ -46,10 +47,17 @@ class Ready:
 
 @dataclass(frozen=True)
 class Succeeded:
-    """The products are committed, and so is the claim on the next process, if any."""
+    """The products are committed, and so is the claim on the next process, if any.
+
+    Attributes
+    ----------
+    leaves_work : bool
+        Whether processes may have become ready that somebody else is to be told of.
+    """
 
     usage: Usage
     next: Claim | None = None
+    leaves_work: bool = True
 
 
 @dataclass(frozen=True)

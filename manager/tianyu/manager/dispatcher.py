@@ -9,6 +9,7 @@ from sqlalchemy import Connection, func, select
 from tianyu.broker.errors import BrokerUnreachableError
 from tianyu.broker.interface import Broker, QueueAddress
 from tianyu.manager.logs import fields
+from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
 from tianyu.schema.dialects import now_us
 from tianyu.schema.engine_tables import HardwareGroup, Queue, Site, Worker
@@ -16,6 +17,7 @@ from tianyu.schema.transitions.dispatch import (
     Dispatch,
     confirm,
     count_queued,
+    has_ready,
     return_lost,
     return_unconfirmed,
     take_ready,
@@ -70,15 +72,33 @@ class Dispatcher:
         return returned
 
     def _fill(self, queue: QueueAddress, window: int) -> int:
-        def take(connection: Connection) -> list[Dispatch]:
-            return take_ready(connection, queue.id, window - count_queued(connection, queue.id))
+        with self.database.read() as connection:
+            if not has_ready(connection, queue.id):
+                return 0
+        try:
+            # Messages that came too late are still there: consumers claim on without them.
+            room = window - self.broker.depth(queue)
+        except BrokerUnreachableError as error:
+            # What is ready can be claimed without messages; what is queued as well, but no
+            # earlier, and it would have to be taken back.
+            logger.info("the broker is away, nothing is sent: %s", error, extra=fields("dispatch"))
+            return 0
 
-        taken = self.database.retry(take)
+        def take(connection: Connection) -> list[Dispatch]:
+            free = window - count_queued(connection, queue.id)
+            dispatches = take_ready(connection, queue.id, min(room, free))
+            crash_point(CrashPoint.BEFORE_TAKE_COMMIT)
+            return dispatches
+
+        taken = self.database.retry(take) if room > 0 else []
         if not taken:
             return 0
+        crash_point(CrashPoint.AFTER_COMMIT_BEFORE_PUBLISH)
         sent = set(self.broker.publish(queue, [dispatch.process_id for dispatch in taken]))
+        crash_point(CrashPoint.AFTER_PUBLISH_BEFORE_CONFIRM)
         arrived = [dispatch for dispatch in taken if dispatch.process_id in sent]
         self.database.retry(lambda connection: confirm(connection, arrived))
+        crash_point(CrashPoint.AFTER_CONFIRM)
         logger.debug(
             "dispatched %d of %d",
             len(arrived),

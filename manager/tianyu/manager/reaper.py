@@ -9,6 +9,7 @@ import psutil
 from sqlalchemy import Connection, select, update
 
 from tianyu.manager.logs import FIELDS, fields
+from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
 from tianyu.schema.dialects import now_us
 from tianyu.schema.engine_tables import HardwareGroup, Process, Queue, Site, Worker
@@ -98,6 +99,8 @@ class Reaper:
     def _reap(self, deadline: float) -> list[TakenBack]:
         def work(connection: Connection) -> list[TakenBack]:
             taken = _described(connection, reap(connection, budget=self.budget))
+            if taken:
+                crash_point(CrashPoint.AFTER_REAP_BEFORE_COMMIT)
             # This very transaction may have waited while the workers did, too.
             if self.clock() > deadline:
                 raise StalledError

@@ -1,11 +1,11 @@
 """Saving products: their files at once and atomically, their rows with the success."""
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from tianyu.pipelines.atomic import replacing
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.fits.write import write_image_fits
 from tianyu.pipelines.products import NewImage, Products
@@ -91,15 +91,8 @@ def save_file(
         How it was made.
     """
     file = context.product_file(f"{kind}.{ending}")
-    temporary = file.absolute.with_name(f".{file.absolute.name}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file.absolute)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(file.absolute) as stream:
+        stream.write(content)
     context.traffic.written += len(content)
     return products.image(
         NewImage(

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from tianyu.pipelines.fits import fingerprint
+from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.paths import product_path, raw_path, resolve
 
 
@@ -80,6 +81,7 @@ def place(source: Path, root: Path, relative: str, placement: Placement) -> Path
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+    crash_point(CrashPoint.FRAME_COPIED)
     return target
 
 

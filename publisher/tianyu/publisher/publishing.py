@@ -11,6 +11,7 @@ from tianyu.publisher.collisions import retry_collisions
 from tianyu.publisher.graph import GraphInputs, build_graph
 from tianyu.publisher.plans import ReductionPlan, plan_again, plan_reduction
 from tianyu.publisher.reuse import Reuse, find_reusable
+from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
 from tianyu.schema.directory import code_version, ensure_queue
 from tianyu.schema.errors import GraphError
@@ -167,11 +168,13 @@ def _published(
     database: Database, what: str, work: Callable[[Connection], PublishedRun]
 ) -> PublishedRun:
     try:
-        return retry_collisions(database, work)
+        run = retry_collisions(database, work)
     except IntegrityError as error:
         raise GraphError(
             f"{what} could not be published: {error.orig}; publish it again"
         ) from error
+    crash_point(CrashPoint.AFTER_PUBLISH_COMMIT)
+    return run
 
 
 def _plan(
@@ -237,7 +240,9 @@ def _publish(
         )
     )
     insert_graph(connection, run_id, processes)
-    return replace(_read(connection, run_id, plan), is_new=True)
+    published = replace(_read(connection, run_id, plan), is_new=True)
+    crash_point(CrashPoint.BEFORE_PUBLISH_COMMIT)
+    return published
 
 
 def _inputs(plan: ReductionPlan) -> GraphInputs:

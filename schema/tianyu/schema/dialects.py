@@ -1,5 +1,6 @@
 """Everything in which SQLite and MySQL/MariaDB differ; no other file knows a dialect by name."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import FunctionElement
@@ -46,6 +47,12 @@ MYSQL_TRANSIENT = frozenset(
 
 MYSQL_NETWORK_TIMEOUT_S = 300
 """A server that says nothing for so long is taken for lost: a cut network sends no farewell."""
+
+SERVER_STATUS_IN_TRANS = 1
+"""Flag of the MySQL protocol."""
+
+MYSQL_IDLE_S = 1.0
+"""A connection that was not used for so long is asked whether it still lives."""
 
 MIGRATION_PATIENCE_S = 240
 """How long one ``tianyu init`` waits for another that is changing the tables; shorter than the
@@ -129,8 +136,9 @@ def engine_options(url: URL) -> dict[str, Any]:
     }
     return {
         "isolation_level": "READ COMMITTED",
-        "pool_pre_ping": True,
         "pool_recycle": 300,
+        # Done by _roll_back_rest, and only where there is something to roll back.
+        "pool_reset_on_return": None,
         # What the URL says comes first.
         "connect_args": {k: v for k, v in arguments.items() if k not in url.query},
     }
@@ -143,6 +151,9 @@ def prepare(engine: Engine) -> None:
         event.listen(engine, "begin", _begin_sqlite)
     else:
         event.listen(engine, "connect", _prepare_mysql)
+        event.listen(engine, "reset", _roll_back_rest)
+        event.listen(engine, "checkin", _note_use)
+        event.listen(engine, "checkout", _ask_if_idle)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -177,6 +188,32 @@ def _prepare_mysql(connection: Any, _record: Any) -> None:
         cursor.execute("SET innodb_lock_wait_timeout = 20, wait_timeout = 600")
         # Up to the size of a packet; MySQL would end a gathered text after 1024 bytes.
         cursor.execute("SET group_concat_max_len = @@max_allowed_packet")
+
+
+def _roll_back_rest(connection: Any, _record: Any, _state: Any) -> None:
+    """Leave nothing of a transaction that was interrupted to whoever comes next."""
+    # The server tells with each answer; a rollback without need costs a round trip.
+    if connection.server_status & SERVER_STATUS_IN_TRANS:
+        connection.rollback()
+
+
+def _note_use(_connection: Any, record: Any) -> None:
+    record.info["last_used"] = time.monotonic()
+
+
+def _ask_if_idle(connection: Any, record: Any, _proxy: Any) -> None:
+    """Replace a connection that was lost while nobody used it.
+
+    SQLAlchemy's own way asks before every transaction, which costs a round trip each time; one
+    that is lost between two transactions in a row is repeated by :meth:`Database.retry`.
+    """
+    last_used = record.info.get("last_used")
+    if last_used is None or time.monotonic() - last_used < MYSQL_IDLE_S:
+        return
+    try:
+        connection.ping(reconnect=False)
+    except Exception as error:
+        raise DisconnectionError from error
 
 
 @contextmanager

@@ -17,6 +17,7 @@ class MemoryBroker:
     repeating: int = 0
     is_blocked: bool = False
     is_away: bool = False
+    is_mute: bool = False
     carries_messages: bool = True
     sent: list[int] = field(default_factory=list)
     unacknowledged: int = 0
@@ -25,8 +26,8 @@ class MemoryBroker:
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def publish(self, queue: QueueAddress, process_ids: Sequence[int]) -> Collection[int]:
-        """Confirm everything, also what is lost afterwards; nothing while away."""
-        if self.is_away:
+        """Confirm everything, also what is lost afterwards; nothing while away or mute."""
+        if self.is_away or self.is_mute:
             return []
         with self._changed:
             messages = self._messages.setdefault(queue.id, deque())

@@ -53,18 +53,30 @@ def test_what_waits_for_the_broker_is_bounded(yard: Yard) -> None:
     dispatcher = Dispatcher(yard.database, broker)
     assert dispatcher.dispatch() == 100
     assert dispatcher.dispatch() == 0
+    # Claimed without its message, which still lies there: no other may take its place yet.
     (pid, *_) = broker.sent
     with yard.database.write() as connection:
         connection.execute(update(Process).where(Process.id == pid).values(state="succeeded"))
+    assert dispatcher.dispatch() == 0
+    assert broker.receive(0.0) is not None
     assert dispatcher.dispatch() == 1
 
 
-def test_a_broker_that_blocks_gets_and_loses_nothing(yard: Yard) -> None:
+def test_what_cannot_be_sent_stays_ready(yard: Yard) -> None:
     (pid,) = yard.publish(one=work("noop")).values()
     broker = MemoryBroker(is_blocked=True)
     dispatcher = Dispatcher(yard.database, broker)
     assert (dispatcher.dispatch(), broker.sent) == (0, [])
     broker.is_blocked, broker.is_away = False, True
+    assert (dispatcher.dispatch(), yard.state(pid)) == (0, State.READY)
+    broker.is_away = False
+    assert dispatcher.dispatch() == 1
+
+
+def test_a_broker_that_blocks_gets_and_loses_nothing(yard: Yard) -> None:
+    (pid,) = yard.publish(one=work("noop")).values()
+    broker = MemoryBroker(is_mute=True)
+    dispatcher = Dispatcher(yard.database, broker)
     assert dispatcher.dispatch() == 1
     assert yard.row(pid).confirmed_at is None
     age(yard)

@@ -116,8 +116,9 @@ def claim(yard: Yard, worker: str) -> Claim:
 
 def executor(yard: Yard) -> Executor:
     """Run steps in this very process."""
+    states = (State.READY,)
     place = Workplace(
-        yard.database.text_url, 1, yard.folder / "files", "w", (yard.queue_id,), 60.0, True
+        yard.database.text_url, 1, yard.folder / "files", "w", (yard.queue_id,), 60.0, states
     )
     return Executor(yard.database, place, lambda: True)
 

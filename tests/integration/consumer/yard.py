@@ -23,7 +23,7 @@ from tianyu.schema.transitions.publish import ProcessSpec, RunSpec, insert_graph
 
 SITE = "hill"
 LEASE_S = 60.0
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 """Longer than anything takes on a slow machine; reached only when a test fails."""
 
 

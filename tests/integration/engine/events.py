@@ -16,6 +16,10 @@ MOST_PROCESSES = 8
 """Small graphs: more happens to each process."""
 
 some_queues = st.sampled_from([(1, 2), (1, 2), (1,), (2,)])
+SERVED = (State.QUEUED, State.READY)
+# Where the table is the queue, and where a broker carries messages.
+some_states = st.sampled_from([(State.READY,), SERVED])
+_seldom = st.sampled_from([False, False, False, True])
 few = st.integers(min_value=1, max_value=3)
 a_queue = st.sampled_from(QUEUES)
 copies = st.integers(min_value=0, max_value=2)
@@ -89,7 +93,10 @@ EVENTS = {
         st.tuples(a_live_claim, st.sampled_from(["expires and is seen", "expires", "is seen"])),
         _any(State.RUNNING),
     ),
-    "claim_directly": Event(3, st.tuples(some_queues), _any(State.READY)),
+    "claim_directly": Event(3, st.tuples(some_queues, some_states), _any(*SERVED)),
+    "succeed_and_claim_on": Event(
+        2, st.tuples(a_live_claim, some_queues, some_states, _seldom), _any(State.RUNNING)
+    ),
     "follow_a_hint": Event(2, st.tuples(a_hint, st.booleans(), some_queues), lambda m: m.messages),
     "work_through": Event(1, st.tuples(some_queues, few), _any(State.READY)),
     "end": Event(4, st.tuples(a_live_claim, endings), _any(State.RUNNING)),

@@ -30,6 +30,10 @@ LOSS_BUDGET = 2
 AN_HOUR_US = 3_600_000_000
 
 
+class KilledError(Exception):
+    """Stands for the death of a program in the middle of a transaction."""
+
+
 class EngineMachine(RuleBasedStateMachine):
     """Publishers, managers, workers, people and a bad broker on one database."""
 
@@ -147,11 +151,35 @@ class EngineMachine(RuleBasedStateMachine):
 
     # -- workers ------------------------------------------------------------------------------
 
-    def claim_directly(self, queues: tuple[int, ...]) -> None:
+    def claim_directly(
+        self, queues: tuple[int, ...], states: tuple[State, ...] = (State.READY,)
+    ) -> None:
         with self.database.write() as connection:
-            claimed = claim.claim_next(connection, queues, "worker", LEASE_S)
-        assert (claimed and claimed.process_id) == self.model.next_ready(queues)
+            claimed = claim.claim_next(connection, queues, "worker", LEASE_S, from_states=states)
+        assert (claimed and claimed.process_id) == self.model.next_ready(queues, states)
         self._begin(claimed)
+
+    def succeed_and_claim_on(
+        self, claimed: claim.Claim, queues: tuple[int, ...], states: tuple[State, ...], dies: bool
+    ) -> None:
+        """End an attempt and make the next claim in one transaction, which may be cut off."""
+        pid, token = claimed.process_id, claimed.token
+        following = None
+        try:
+            with self.database.write() as connection:
+                product = {"process_id": pid, "attempt": claimed.attempt}
+                connection.execute(insert(PRODUCT).values(**product))
+                finish.succeed(connection, pid, token, finish.Usage())
+                following = claim.claim_next(
+                    connection, queues, "worker", LEASE_S, from_states=states
+                )
+                _die_if(dies)
+        except KilledError:
+            # Whoever did it is gone; what it left is what was there before.
+            return
+        self.model.succeed(pid, token)
+        assert (following and following.process_id) == self.model.next_ready(queues, states)
+        self._begin(following)
 
     def follow_a_hint(self, pid: int, keep: bool, queues: tuple[int, ...]) -> None:
         if not keep:
@@ -374,6 +402,11 @@ class EngineMachine(RuleBasedStateMachine):
     def _execute(self, statement: Any) -> None:
         with self.database.write() as connection:
             connection.execute(statement)
+
+
+def _die_if(planned: bool) -> None:
+    if planned:
+        raise KilledError
 
 
 def _fenced(work: Callable[[], Any]) -> Any:

@@ -123,9 +123,11 @@ class Model:
 
     # -- workers ------------------------------------------------------------------------------
 
-    def next_ready(self, queues: Collection[int]) -> int | None:
-        """Return the most urgent due process."""
-        return next(iter(self._due(queues)), None)
+    def next_ready(
+        self, queues: Collection[int], states: Collection[State] = (State.READY,)
+    ) -> int | None:
+        """Return the most urgent due process, whether it was handed to a broker or not."""
+        return next(iter(self._due(queues, states)), None)
 
     def is_claimable(self, pid: int, queues: Collection[int]) -> bool:
         """Tell whether a hint leads anywhere."""
@@ -214,11 +216,13 @@ class Model:
             if node.state in {State.WAITING, State.BLOCKED}:
                 node.state = self._resting(pid)
 
-    def _due(self, queues: Collection[int]) -> list[int]:
+    def _due(
+        self, queues: Collection[int], states: Collection[State] = (State.READY,)
+    ) -> list[int]:
         due = [
             (node.priority, pid)
             for pid, node in self.nodes.items()
-            if node.state is State.READY and node.is_due and node.queue in queues
+            if node.state in states and node.is_due and node.queue in queues
         ]
         return [pid for _, pid in sorted(due)]
 

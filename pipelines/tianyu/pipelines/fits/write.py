@@ -1,10 +1,7 @@
 """Writing images so that a file is either whole or not there."""
 
 import hashlib
-import os
-import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import IO
 import numpy as np
 from astropy.io import fits
 
+from tianyu.pipelines.atomic import replacing
 from tianyu.pipelines.fits.hdus import BLOCK_BYTES
 from tianyu.pipelines.science.arrays import AnyArray
 
@@ -88,31 +86,8 @@ def write_image_fits(
         for index, (name, array) in enumerate(arrays)
     ]
     target = Path(path)
-    # Short, since the final name may already be as long as the file system takes.
-    temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            written = _write_units(file, units)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
-    _sync_folder(target.parent)
-    return written
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force the new name itself to the disk; Windows has no such call and needs none."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with replacing(target) as file:
+        return _write_units(file, units)
 
 
 def _write_units(file: IO[bytes], units: list[tuple[bytes, AnyArray]]) -> WrittenFile:

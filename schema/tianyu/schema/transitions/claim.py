@@ -26,7 +26,8 @@ class Claim:
     token: str
 
 
-# Built once: building a statement costs more than running it.
+# Built once: building a statement costs more than running it. Two workers never wait for one
+# row: SQLite's writers exclude each other, elsewhere each skips what the other has locked.
 _MOST_URGENT = (
     select(
         Process.priority,
@@ -36,23 +37,21 @@ _MOST_URGENT = (
         Process.command,
         Process.parameters,
         Process.attempt,
+        Process.state,
     )
     .where(
-        Process.state == State.READY.value,
+        Process.state == bindparam("from_state"),
         Process.queue_id == bindparam("queue_id"),
         Process.not_before <= now_us(),
     )
     .order_by(Process.priority, Process.id)
     .limit(1)
+    .with_for_update(skip_locked=True)
 )
 
 _CLAIM = (
     update(Process)
-    .where(
-        Process.id == bindparam("pid"),
-        Process.queue_id.in_(bindparam("queues", expanding=True)),
-        Process.state == bindparam("from_state"),
-    )
+    .where(Process.id == bindparam("pid"), Process.state == bindparam("from_state"))
     .values(
         state=State.RUNNING.value,
         attempt=Process.attempt + 1,
@@ -63,6 +62,8 @@ _CLAIM = (
         cancel_requested=False,
     )
 )
+
+_CLAIM_HERE = _CLAIM.where(Process.queue_id.in_(bindparam("queues", expanding=True)))
 
 _READ = select(
     Process.id, Process.run_id, Process.command, Process.parameters, Process.attempt
@@ -100,12 +101,13 @@ def claim_next(
     worker_id: str,
     lease_s: float,
     token: str | None = None,
+    *,
+    from_states: Sequence[State] = (State.READY,),
 ) -> Claim | None:
-    """Claim the most urgent due process of the queues, straight from ``ready``.
+    """Claim the most urgent due process of the queues, without any message.
 
-    For databases whose writers exclude each other; there the process table is the queue, and
-    what was read before the update need not be read again after it. Smaller priorities come
-    first, and smaller ids among equal ones, whatever their queue.
+    Smaller priorities come first, and smaller ids among equal ones, whatever their queue.
+    What was locked by reading it need not be read again after the update.
 
     Parameters
     ----------
@@ -117,6 +119,9 @@ def claim_next(
         Length of the lease, seconds.
     token : str, optional
         Secret of the claim, where somebody besides its owner must be able to find it.
+    from_states : sequence of State
+        ``ready``, and ``queued`` too where a broker carries messages: what was handed to it
+        is the most urgent, and its message will find the row taken, as any stale one does.
 
     Returns
     -------
@@ -126,13 +131,19 @@ def claim_next(
     heads = [
         head
         for queue_id in queue_ids
-        if (head := connection.execute(_MOST_URGENT, {"queue_id": queue_id}).one_or_none())
+        for state in from_states
+        if (
+            head := connection.execute(
+                _MOST_URGENT, {"queue_id": queue_id, "from_state": state.value}
+            ).one_or_none()
+        )
     ]
     if not heads:
         return None
     row = min(heads, key=lambda head: (head.priority, head.id))
     token = token or new_token()
-    if not _take(connection, row.id, [row.queue_id], State.READY, worker_id, lease_s, token):
+    values = _values(row.id, row.state, worker_id, lease_s, token)
+    if connection.execute(_CLAIM, values).rowcount != 1:
         return None
     return Claim(row.id, row.run_id, row.command, row.parameters, row.attempt + 1, token)
 
@@ -167,7 +178,8 @@ def claim_queued(
         None when the message is stale: the process is not queued (any more); drop it.
     """
     token = token or new_token()
-    _take(connection, process_id, queue_ids, State.QUEUED, worker_id, lease_s, token)
+    values = _values(process_id, State.QUEUED.value, worker_id, lease_s, token)
+    connection.execute(_CLAIM_HERE, values | {"queues": list(queue_ids)})
     # My token means mine, now or by an earlier try whose answer was lost.
     return read_claim(connection, process_id, token)
 
@@ -177,24 +189,16 @@ def new_token() -> str:
     return str(uuid.uuid4())
 
 
-def _take(
-    connection: Connection,
-    pid: int,
-    queue_ids: Collection[int],
-    from_state: State,
-    worker_id: str,
-    lease_s: float,
-    token: str,
-) -> bool:
-    values = {
+def _values(
+    pid: int, from_state: str, worker_id: str, lease_s: float, token: str
+) -> dict[str, object]:
+    return {
         "pid": pid,
-        "queues": list(queue_ids),
-        "from_state": from_state.value,
+        "from_state": from_state,
         "token": token,
         "worker": worker_id,
         "lease_us": int(lease_s * US_PER_S),
     }
-    return connection.execute(_CLAIM, values).rowcount == 1
 
 
 def read_claim(connection: Connection, process_id: int, token: str) -> Claim | None:

@@ -49,6 +49,16 @@ _READY = (
     .with_for_update(skip_locked=True)
 )
 
+_ANY_READY = (
+    select(Process.id)
+    .where(
+        Process.state == State.READY.value,
+        Process.queue_id == bindparam("queue_id"),
+        Process.not_before <= now_us(),
+    )
+    .limit(1)
+)
+
 _TAKE = (
     update(Process)
     .where(
@@ -107,6 +117,11 @@ _RETURN = (
 _COUNT_QUEUED = select(func.count()).where(
     Process.state == State.QUEUED.value, Process.queue_id == bindparam("queue_id")
 )
+
+
+def has_ready(connection: Connection, queue_id: int) -> bool:
+    """Tell whether a process of a queue is due; it locks nothing and keeps nobody waiting."""
+    return connection.scalar(_ANY_READY, {"queue_id": queue_id}) is not None
 
 
 def take_ready(connection: Connection, queue_id: int, limit: int) -> list[Dispatch]:
