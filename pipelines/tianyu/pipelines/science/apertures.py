@@ -7,13 +7,17 @@ way the flux is flagged.
 """
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tianyu.pipelines.science.annulus import ANNULUS_VARIANCE_FACTOR, local_background
+from tianyu.pipelines.science.annulus import (
+    ANNULUS_VARIANCE_FACTOR,
+    local_background,
+    local_noise_factor,
+)
 from tianyu.pipelines.science.arrays import (
     AnyArray,
     BoolArray,
@@ -191,7 +195,19 @@ def measure_fluxes(
         )
         for column in fields(ApertureFluxes):
             getattr(result, column.name)[i] = getattr(part, column.name)
-    return result
+    unit = 1.0 if gain is None else gain
+    photons_per_unit = 0.0 if noise_gain is None and gain is None else unit / (noise_gain or unit)
+    return _with_local_noise(result, unit * rms, photons_per_unit)
+
+
+def _with_local_noise(
+    fluxes: ApertureFluxes, sky_rms: FloatArray, photons_per_unit: float
+) -> ApertureFluxes:
+    """Let the errors rest on the noise between the stars rather than on that of the mesh."""
+    factor = local_noise_factor(fluxes.background_rms, sky_rms)
+    photons = np.maximum(fluxes.flux, 0.0) * photons_per_unit
+    pixels = np.maximum(fluxes.flux_error**2 - photons, 0.0)
+    return replace(fluxes, flux_error=np.sqrt(photons + factor**2 * pixels))
 
 
 def _all_off_frame(n: int, n_radii: int) -> ApertureFluxes:
