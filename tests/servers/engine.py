@@ -1,6 +1,7 @@
 """The Docker engine of this machine, where there is one."""
 
 import os
+import socket
 
 import docker
 from docker.context import ContextAPI
@@ -21,8 +22,20 @@ def connect_engine() -> docker.DockerClient | None:
     """Connect to the engine of this machine; None if none answers."""
     try:
         host = engine_host()
-        if not host.startswith(LOCAL):
+        if not host.startswith(LOCAL) or not _is_open(host):
             return None
         return docker.DockerClient(base_url=host, timeout=ANSWER_S)
     except DockerException:
         return None
+
+
+def _is_open(host: str) -> bool:
+    """Tell whether a socket is there and ours to use: the library leaks its own if not."""
+    if not host.startswith("unix://"):
+        return True
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(host.removeprefix("unix://"))
+        except OSError:
+            return False
+    return True

@@ -7,6 +7,7 @@
 #
 # Needs root, mmdebstrap and a Docker engine (DOCKER_HOST names another than the usual one). An
 # image that is there already is left alone: remove it first to have it made anew.
+# shellcheck disable=SC2016 # $1 of a hook is expanded by the hook
 set -eu
 
 DEBIAN_MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
