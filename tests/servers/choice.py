@@ -16,6 +16,10 @@ KIND_VARIABLE = "TIANYU_TEST_SERVERS"
 DATABASE_IMAGE_VARIABLE = "TIANYU_TEST_DATABASE_IMAGE"
 BROKER_IMAGE_VARIABLE = "TIANYU_TEST_BROKER_IMAGE"
 
+# `install_servers.sh` pulls the same ones.
+DATABASE_IMAGE = "mysql:8.4"
+BROKER_IMAGE = "rabbitmq:4-management"
+
 
 class Origin(StrEnum):
     """How a server comes to be."""
@@ -48,7 +52,7 @@ def choose_database() -> Choice:
     """Choose the database server."""
     found = _binaries()
     binary = str(found.mysqld) if found.has_database else ""
-    image = os.environ.get(DATABASE_IMAGE_VARIABLE, "mysql:8.4")
+    image = os.environ.get(DATABASE_IMAGE_VARIABLE) or DATABASE_IMAGE
     return _choose(DATABASE_VARIABLE, binary, image)
 
 
@@ -56,7 +60,7 @@ def choose_broker() -> Choice:
     """Choose the broker."""
     found = _binaries()
     binary = str(found.rabbitmq_server) if found.has_broker else ""
-    image = os.environ.get(BROKER_IMAGE_VARIABLE, "rabbitmq:4-management")
+    image = os.environ.get(BROKER_IMAGE_VARIABLE) or BROKER_IMAGE
     return _choose(BROKER_VARIABLE, binary, image)
 
 
