@@ -16,8 +16,8 @@ from pathlib import Path
 from sqlalchemy import func, select, text
 from tests.benchmarks.engine_overhead import all_done, chain, fan_out, publish
 from tests.servers.binaries import find_binaries
-from tests.servers.mariadb import DatabaseServer
-from tests.servers.rabbitmq import BrokerServer
+from tests.servers.mariadb import DatabaseProcess
+from tests.servers.rabbitmq import BrokerProcess
 
 from tianyu.broker.connect import connect
 from tianyu.broker.interface import QueueAddress
@@ -35,7 +35,7 @@ def main(processes: int = 1000, children: int = 2) -> None:
     """Print milliseconds per process for a fan-out and for a serial chain."""
     os.environ["TIANYU_STEP_MODULES"] = "tests.benchmarks.noop_step"
     binaries = find_binaries()
-    database_server, broker_server = DatabaseServer(binaries), BrokerServer(binaries)
+    database_server, broker_server = DatabaseProcess(binaries), BrokerProcess(binaries)
     database_server.start()
     broker_server.start()
     print(f"{processes} processes, {children} children; ms per process")

@@ -11,7 +11,7 @@ import pytest
 
 INSTALL_COMMAND = "sudo apt-get install --no-install-recommends mariadb-server rabbitmq-server"
 
-MISSING = "no server binaries"
+MISSING = "no servers"
 """Begins every skip for want of servers, so that they can be counted in the end."""
 
 FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin", "/opt/homebrew/bin")
@@ -50,9 +50,9 @@ def find_binaries() -> Binaries:
     )
 
 
-def give_up(what: str) -> NoReturn:
+def give_up(why: str) -> NoReturn:
     """Skip a test that needs a server; where ``CI=true`` that is a failure."""
-    text = f"{MISSING}: {what} is not installed; enable these tests by: {INSTALL_COMMAND}"
+    text = f"{MISSING}: {why}; enable these tests by: {INSTALL_COMMAND}"
     if os.environ.get("CI", "").lower() in {"true", "1"}:
         pytest.fail(text, pytrace=False)
     pytest.skip(text)

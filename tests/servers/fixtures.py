@@ -6,26 +6,65 @@ may then kill its server without disturbing a test of another worker, and no loc
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from tests.servers.binaries import INSTALL_COMMAND, MISSING, find_binaries, give_up, not_ours
-from tests.servers.mariadb import DatabaseServer, ExternalDatabaseServer
-from tests.servers.rabbitmq import BrokerServer, ExternalBrokerServer
+from tests.servers.choice import Choice, Origin, choose_broker, choose_database
+from tests.servers.mariadb import DatabaseProcess, DatabaseServer, ExternalDatabaseServer
+from tests.servers.rabbitmq import BrokerProcess, BrokerServer, ExternalBrokerServer
+from tests.servers.server import Server
 
-DATABASE_VARIABLE = "TIANYU_TEST_DATABASE_URL"
-BROKER_VARIABLE = "TIANYU_TEST_BROKER_URL"
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+OneServer = TypeVar("OneServer", bound=Server)
+
+
+def pytest_report_header() -> str:
+    """Say which servers the tests use."""
+    return f"servers: database {choose_database()}, broker {choose_broker()}"
 
 
 @pytest.fixture(scope="session")
-def database_server() -> Iterator[DatabaseServer | ExternalDatabaseServer]:
+def database_server(
+    request: pytest.FixtureRequest,
+) -> Iterator[DatabaseServer | ExternalDatabaseServer]:
     """MariaDB or MySQL: a throw-away one, or the one that a variable names."""
-    if url := os.environ.get(DATABASE_VARIABLE):
-        yield ExternalDatabaseServer(url)
-        return
-    binaries = find_binaries()
-    if not binaries.has_database:
-        give_up("MariaDB or MySQL")
-    server = DatabaseServer(binaries)
+    choice = choose_database()
+    match choice.origin:
+        case Origin.URL:
+            yield ExternalDatabaseServer(os.environ[choice.what])
+        case Origin.BINARY:
+            yield from _kept(DatabaseProcess(find_binaries()))
+        case Origin.IMAGE:
+            from tests.servers.containers import DatabaseContainer
+
+            yield from _kept(DatabaseContainer(_engine_with(choice, request), choice.what))
+        case Origin.NONE:
+            give_up("MariaDB or MySQL is not installed")
+
+
+@pytest.fixture(scope="session")
+def broker_server(
+    request: pytest.FixtureRequest,
+) -> Iterator[BrokerServer | ExternalBrokerServer]:
+    """RabbitMQ: a throw-away one, or the one that a variable names."""
+    choice = choose_broker()
+    match choice.origin:
+        case Origin.URL:
+            yield ExternalBrokerServer(os.environ[choice.what])
+        case Origin.BINARY:
+            yield from _kept(BrokerProcess(find_binaries()))
+        case Origin.IMAGE:
+            from tests.servers.containers import BrokerContainer
+
+            yield from _kept(BrokerContainer(_engine_with(choice, request), choice.what))
+        case Origin.NONE:
+            give_up("RabbitMQ is not installed")
+
+
+def _kept(server: OneServer) -> Iterator[OneServer]:
     try:
         server.start()
         yield server
@@ -34,20 +73,30 @@ def database_server() -> Iterator[DatabaseServer | ExternalDatabaseServer]:
 
 
 @pytest.fixture(scope="session")
-def broker_server() -> Iterator[BrokerServer | ExternalBrokerServer]:
-    """RabbitMQ: a throw-away one, or the one that a variable names."""
-    if url := os.environ.get(BROKER_VARIABLE):
-        yield ExternalBrokerServer(url)
-        return
-    binaries = find_binaries()
-    if not binaries.has_broker:
-        give_up("RabbitMQ")
-    server = BrokerServer(binaries)
+def docker_engine() -> Iterator["DockerClient"]:
+    """Connect to the Docker engine, freed of what killed tests have left."""
+    from tests.servers.container import remove_strays
+    from tests.servers.engine import connect_engine
+
+    engine = connect_engine()
+    if engine is None:
+        give_up("no Docker engine of this machine answers")
+    remove_strays(engine)
+    yield engine
+    engine.close()
+
+
+def _engine_with(choice: Choice, request: pytest.FixtureRequest) -> "DockerClient":
+    """Return the engine once it has an image."""
+    from docker.errors import APIError
+    from tests.servers.container import ensure_image
+
+    engine: DockerClient = request.getfixturevalue("docker_engine")
     try:
-        server.start()
-        yield server
-    finally:
-        server.remove()
+        ensure_image(engine, choice.what)
+    except APIError as error:
+        give_up(f"the image {choice.what} cannot be pulled ({error.explanation})")
+    return engine
 
 
 @pytest.fixture

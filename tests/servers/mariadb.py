@@ -1,4 +1,4 @@
-"""MariaDB or MySQL, started from its binary in a folder of its own."""
+"""MariaDB or MySQL: what all of its servers share, and the one started from its binary."""
 
 import contextlib
 import uuid
@@ -9,7 +9,9 @@ import pymysql
 from pymysql.connections import Connection
 from sqlalchemy.engine import URL, make_url
 from tests.servers.binaries import Binaries
-from tests.servers.process import ServerProcess, free_ports
+from tests.servers.ports import free_ports
+from tests.servers.process import ServerProcess
+from tests.servers.server import Server
 
 ACCOUNT = "tianyu"
 PASSWORD = "tianyu"  # noqa: S105 - of a server on the loopback that lives as long as the tests
@@ -21,56 +23,17 @@ GRANT ALL ON *.* TO '{ACCOUNT}'@'%' WITH GRANT OPTION;
 """For any host: what a loopback address resolves to differs between machines."""
 
 
-class DatabaseServer(ServerProcess):
-    """A throw-away database server.
-
-    The name of the binary does not tell which of the two it is: Debian links ``mysqld`` to
-    ``mariadbd``. So its version is asked.
-
-    Parameters
-    ----------
-    binaries : Binaries
-    flush_at_commit : int
-        ``innodb_flush_log_at_trx_commit``. 2 survives ``kill -9`` of the server, 0 does not.
-    """
+class DatabaseServer(Server):
+    """A throw-away database server."""
 
     name = "database"
-
-    def __init__(self, binaries: Binaries, flush_at_commit: int = 2) -> None:
-        super().__init__()
-        self._binaries = binaries
-        self._flush_at_commit = flush_at_commit
-        (self._port,) = free_ports(1)
-        version = self.run([str(binaries.mysqld), "--no-defaults", "--version"])
-        self._is_mariadb = "mariadb" in version.lower()
-        self._statements = self.folder / "first.sql"
-        self._statements.write_text(FIRST_STATEMENTS)
-        self._install()
+    account = ACCOUNT
+    port: int
 
     @property
     def url(self) -> str:
         """URL without a database: see :meth:`fresh_database`."""
-        return f"mysql+pymysql://{ACCOUNT}:{PASSWORD}@127.0.0.1:{self._port}/?charset=utf8mb4"
-
-    def command(self) -> Sequence[str]:
-        """Return the command of the server."""
-        options = [
-            "--no-defaults",
-            f"--datadir={self.folder}/data",
-            f"--port={self._port}",
-            "--bind-address=127.0.0.1",
-            f"--socket={self.folder}/s",
-            f"--pid-file={self.folder}/pid",
-            f"--init-file={self._statements}",
-            f"--innodb-flush-log-at-trx-commit={self._flush_at_commit}",
-            "--skip-log-bin",
-            "--performance-schema=OFF",
-            "--character-set-server=utf8mb4",
-            "--local-infile=ON",
-        ]
-        if not self._is_mariadb:
-            options += ["--mysqlx=OFF", "--secure-file-priv=NULL"]
-        return [str(self._binaries.mysqld), *options]
+        return f"mysql+pymysql://{self.account}:{PASSWORD}@127.0.0.1:{self.port}/?charset=utf8mb4"
 
     def answers(self) -> bool:
         """Tell whether a client can log in."""
@@ -85,6 +48,51 @@ class DatabaseServer(ServerProcess):
         """Make an empty database, and drop it in the end; the value is its URL."""
         with fresh_database(self.url) as url:
             yield url
+
+
+class DatabaseProcess(ServerProcess, DatabaseServer):
+    """A database server started from its binary.
+
+    The name of the binary does not tell which of the two it is: Debian links ``mysqld`` to
+    ``mariadbd``. So its version is asked.
+
+    Parameters
+    ----------
+    binaries : Binaries
+    flush_at_commit : int
+        ``innodb_flush_log_at_trx_commit``. 2 survives ``kill -9`` of the server, 0 does not.
+    """
+
+    def __init__(self, binaries: Binaries, flush_at_commit: int = 2) -> None:
+        super().__init__()
+        self._binaries = binaries
+        self._flush_at_commit = flush_at_commit
+        (self.port,) = free_ports(1)
+        version = self.run([str(binaries.mysqld), "--no-defaults", "--version"])
+        self._is_mariadb = "mariadb" in version.lower()
+        self._statements = self.folder / "first.sql"
+        self._statements.write_text(FIRST_STATEMENTS)
+        self._install()
+
+    def command(self) -> Sequence[str]:
+        """Return the command of the server."""
+        options = [
+            "--no-defaults",
+            f"--datadir={self.folder}/data",
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            f"--socket={self.folder}/s",
+            f"--pid-file={self.folder}/pid",
+            f"--init-file={self._statements}",
+            f"--innodb-flush-log-at-trx-commit={self._flush_at_commit}",
+            "--skip-log-bin",
+            "--performance-schema=OFF",
+            "--character-set-server=utf8mb4",
+            "--local-infile=ON",
+        ]
+        if not self._is_mariadb:
+            options += ["--mysqlx=OFF", "--secure-file-priv=NULL"]
+        return [str(self._binaries.mysqld), *options]
 
     def _install(self) -> None:
         if self._is_mariadb:

@@ -2,50 +2,20 @@
 
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
-
-START_PATIENCE_S = 90.0
-"""RabbitMQ takes 6 s on a quiet machine and 20 s on one that runs other tests."""
-
-STOP_PATIENCE_S = 30.0
+from tests.servers.server import STOP_PATIENCE_S, Server, ServerFailedError
 
 HELPERS_PATIENCE_S = 3.0
-
-PORTS = range(20_000, 32_000)
-"""Below the ports that systems hand to outgoing connections, which would otherwise take the
-port of a server while it is down for a moment."""
-
-
-class ServerFailedError(RuntimeError):
-    """A server did not start; the text ends with the last lines it wrote."""
-
-
-def free_ports(number: int) -> list[int]:
-    """Draw ports that nobody listens on, at random so that parallel tests rarely meet."""
-    found: list[int] = []
-    while len(found) < number:
-        port = random.SystemRandom().choice(PORTS)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in found:
-            found.append(port)
-    return found
 
 
 def as_unprivileged() -> dict[str, Any]:
@@ -69,32 +39,19 @@ def private_folder(name: str) -> Path:
     return folder
 
 
-class ServerProcess(ABC):
-    """One server with its folder and ports, which stay the same over restarts.
-
-    Use as a context manager, or call :meth:`remove` in the end.
-    """
-
-    name: str
+class ServerProcess(Server):
+    """A server started from its binary, in a folder of its own."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.folder = private_folder(self.name)
         self._process: subprocess.Popen[bytes] | None = None
         self._guards: dict[int, subprocess.Popen[bytes]] = {}
         self._paused = False
 
-    @property
-    @abstractmethod
-    def url(self) -> str:
-        """How clients of ours reach the server."""
-
     @abstractmethod
     def command(self) -> Sequence[str]:
         """Return the command that runs the server in the foreground."""
-
-    @abstractmethod
-    def answers(self) -> bool:
-        """Tell whether clients can work with it."""
 
     def environment(self) -> Mapping[str, str]:
         """Return all variables the server sees; nothing leaks in from the tests."""
@@ -111,11 +68,9 @@ class ServerProcess(ABC):
         """Whether it has been started and has not ended; a paused one counts."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
-        """Start it, or do nothing when it runs, and wait until it answers."""
-        if not self.is_running:
-            self._process = self.spawn(self.command())
-        self.wait_until_it_answers()
+    def launch(self) -> None:
+        """Spawn it."""
+        self._process = self.spawn(self.command())
 
     def stop(self) -> None:
         """Ask it to stop in an orderly way, and wait."""
@@ -144,17 +99,6 @@ class ServerProcess(ABC):
         if self._paused:
             self._signal(signal.SIGCONT)
             self._paused = False
-
-    def restart(self) -> None:
-        """Stop it in an orderly way and start it again."""
-        self.stop()
-        self.start()
-
-    def make_healthy(self) -> None:
-        """Undo whatever a test did to it: afterwards it runs and answers."""
-        self.resume()
-        if not self.is_running:
-            self.start()
 
     def remove(self) -> None:
         """End it and delete its folder."""
@@ -202,22 +146,8 @@ class ServerProcess(ABC):
             raise ServerFailedError(f"{command[0]} ended with {result.returncode}:\n{text}")
         return result.stdout.decode(errors="replace")
 
-    def wait_until_it_answers(self) -> None:
-        """Return once clients can work with it.
-
-        Raises
-        ------
-        ServerFailedError
-            If it ends, or does not answer in time.
-        """
-        deadline = time.monotonic() + START_PATIENCE_S
-        while not self.answers():
-            if not self.is_running or time.monotonic() > deadline:
-                self.kill()
-                raise ServerFailedError(f"{self.name} did not start:\n{self._last_output()}")
-            time.sleep(0.05)
-
-    def _last_output(self) -> str:
+    def last_output(self) -> str:
+        """Return the end of what it wrote."""
         return (self.folder / "output.txt").read_text(errors="replace")[-3000:]
 
     def _family(self) -> list[psutil.Process]:

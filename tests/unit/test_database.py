@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, select, text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
 
 from tianyu.schema import database as module
 from tianyu.schema.database import Database, sqlite_url
@@ -198,7 +198,11 @@ class _ServerError(Exception):
         (busy(), True),
         (OperationalError("", {}, _ServerError(1213, "Deadlock found")), True),
         (OperationalError("", {}, _ServerError(1205, "Lock wait timeout exceeded")), True),
+        (OperationalError("", {}, _ServerError(2002, "Can't connect through socket")), True),
+        (OperationalError("", {}, _ServerError(2003, "Can't connect to MySQL server")), True),
         (OperationalError("", {}, _ServerError(2006, "MySQL server has gone away")), True),
+        (OperationalError("", {}, _ServerError(2013, "Lost connection during query")), True),
+        (ProgrammingError("", {}, _ServerError(1146, "Table 'x.t' doesn't exist")), False),
         (OperationalError("", {}, _ServerError(1045, "Access denied")), False),
         (OperationalError("", {}, sqlite3.OperationalError("no such table: t")), False),
         (OperationalError("", {}, sqlite3.OperationalError("database or disk is full")), False),

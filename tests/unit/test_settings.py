@@ -1,5 +1,6 @@
 """Settings: arguments before environment before file before defaults; passwords stay hidden."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,15 @@ from tianyu.schema.settings import config_file, load_settings
 def _bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Start in an empty folder, without any variable of ours."""
     monkeypatch.chdir(tmp_path)
-    names = ("CONFIG", "SITE", "LEASE_S", "DATABASE_URL", "BROKER_URL", "DATABASE_URL_FILE")
+    names = (
+        "CONFIG",
+        "SITE",
+        "LOG_LEVEL",
+        "LEASE_S",
+        "DATABASE_URL",
+        "BROKER_URL",
+        "DATABASE_URL_FILE",
+    )
     for name in names:
         monkeypatch.delenv(f"TIANYU_{name}", raising=False)
 
@@ -43,9 +52,33 @@ def test_the_file_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert load_settings().site == "other"
 
 
+@pytest.mark.parametrize("name", ["absent.toml", "."])
+def test_a_file_that_was_named_and_is_not_there_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    # All defaults instead would be another database.
+    Path("tianyu.toml").write_text('site = "here"')
+    monkeypatch.setenv("TIANYU_CONFIG", name)
+    with pytest.raises(ConfigurationError, match=f"settings file {re.escape(name)} cannot be read"):
+        load_settings()
+
+
+def test_an_empty_name_of_the_file_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("tianyu.toml").write_text('site = "here"')
+    monkeypatch.setenv("TIANYU_CONFIG", "")
+    assert load_settings().site == "here"
+
+
+@pytest.mark.parametrize("level", ["WARNING", "warning", "Warning"])
+def test_levels_of_the_log_are_written_as_one_likes(level: str) -> None:
+    assert load_settings(log_level=level).log_level == "WARNING"
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
+        ('log_level = "loud"', "log_level: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("log_level = 3", "log_level: Input should be 'DEBUG'"),
         ("lease_s = 0.5", "lease_s: Input should be greater than 1"),
         ('lease_s = "long"', "lease_s: Input should be a valid number"),
         ("failure_budget = 0", "failure_budget: Input should be greater than or equal to 1"),

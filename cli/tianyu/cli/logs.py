@@ -91,7 +91,7 @@ class _LateStderrHandler(logging.StreamHandler[Any]):
 def _level_of_settings() -> str:
     from tianyu.schema.settings import load_settings  # noqa: PLC0415 - see lazy.py
 
-    return LogLevel(load_settings().log_level.upper()).value
+    return load_settings().log_level
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

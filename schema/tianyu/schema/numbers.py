@@ -35,7 +35,8 @@ def read_numbers(
         Columns, never NULL, that divide the rows into groups of up to some 100 000: the first
         ones of the key.
     others : sequence of columns
-        Columns of one table that differ within a group.
+        Columns of one table that differ within a group: whole numbers, or of single precision.
+        Of some doubles of 17 digits MySQL writes only 16 into a text.
     where : ColumnElement
         Which rows.
 
@@ -68,14 +69,18 @@ def _read_gathered(
     line = func.concat_ws(",", *(_as_text(column) for column in others))
     query = select(*group, func.count().label("n"), gathered(line)).where(where).group_by(*group)
     n_columns = len(group) + len(others)
+    singles = [i for i, column in enumerate(others) if isinstance(column.type, Single)]
     blocks = [np.empty((0, n_columns))]
     for *key, n, text in connection.execute(query):
         values = np.fromstring(text, sep=",")
         if len(values) != n * len(others):
             return None
+        values = values.reshape(n, len(others))
+        # MySQL's text has 22 characters: too few for some, but nine digits tell singles apart.
+        values[:, singles] = values[:, singles].astype(np.float32)
         block = np.empty((n, n_columns))
         block[:, : len(group)] = key
-        block[:, len(group) :] = values.reshape(n, len(others))
+        block[:, len(group) :] = values
         blocks.append(block)
     return np.concatenate(blocks)
 

@@ -8,9 +8,9 @@ files of their own: ``TIANYU_DATABASE_URL_FILE=/run/secrets/database_url``.
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -60,11 +60,18 @@ class Settings(BaseSettings):
         description="embedded: (claims straight from the database) or amqp://…",
     )
     site: str = Field(default="local", description="name of the site this machine belongs to")
-    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR"
+    )
     lease_s: float = Field(default=60.0, gt=1.0, description="length of a lease, seconds")
     failure_budget: int = Field(default=3, ge=1, description="failed attempts before giving up")
     lease_loss_budget: int = Field(default=3, ge=1, description="vanished workers before giving up")
     poll_s: float = Field(default=0.5, gt=0.0, description="pause between polls, seconds")
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(
@@ -76,7 +83,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the files between the environment and the defaults."""
-        toml = TomlConfigSettingsSource(settings_cls, config_file())
+        toml = TomlConfigSettingsSource(settings_cls, _present(config_file()))
         return init_settings, env_settings, SecretFiles(settings_cls), toml
 
     def shown(self) -> dict[str, Any]:
@@ -89,8 +96,17 @@ class Settings(BaseSettings):
 
 
 def config_file() -> Path:
-    """Return the settings file in use; it need not exist."""
-    return Path(os.environ.get(CONFIG_VARIABLE, DEFAULT_FILE))
+    """Return the settings file in use; only one that ``TIANYU_CONFIG`` names must exist."""
+    # An empty variable is as none: `TIANYU_CONFIG= tianyu …` is how shells take one away.
+    return Path(os.environ.get(CONFIG_VARIABLE) or DEFAULT_FILE)
+
+
+def _present(path: Path) -> Path:
+    """Return the path of a settings file unless it was asked for by name and is not there."""
+    # Without a look at it a name that was mistyped would mean: all defaults.
+    if os.environ.get(CONFIG_VARIABLE):
+        path.open("rb").close()
+    return path
 
 
 def load_settings(**overrides: Any) -> Settings:

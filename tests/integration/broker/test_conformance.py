@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from tests.integration.broker.harness import Harness
@@ -172,6 +173,8 @@ def test_many_consumers_share_many_hints(harness: Harness) -> None:
         consumer.subscribe([queue], prefetch=8)
     seen: Counter[int] = Counter()
 
+    all_have_one = Barrier(len(consumers))
+
     def work(consumer: Broker) -> int:
         count = 0
         while seen.total() < len(ids):
@@ -180,6 +183,9 @@ def test_many_consumers_share_many_hints(harness: Harness) -> None:
                 seen[hint.process_id] += 1
                 count += 1
                 consumer.acknowledge(hint)
+                if count == 1:
+                    # Else two could be done before the third has begun.
+                    all_have_one.wait(20.0)
         return count
 
     with ThreadPoolExecutor(3) as pool:

@@ -33,8 +33,8 @@ def test_a_message_is_persistent_and_nothing_but_the_hint(rabbit: RabbitHarness)
 
     assert body == b'{"v":1,"process_id":"42"}'
     assert properties.delivery_mode == 2
-    # The header is the broker's own.
-    assert set(properties.headers) <= {"x-delivery-count"}
+    # The header is the broker's own; since version 4 it comes with the second delivery only.
+    assert set(properties.headers or {}) <= {"x-delivery-count"}
 
 
 def test_a_consumer_killed_with_signal_9_gives_its_hint_back(rabbit: RabbitHarness) -> None:

@@ -52,7 +52,10 @@ class Access:
 
 def accesses(connection: Connection, sql: str, parameters: Any = ()) -> list[Access]:
     """Return the server's plan."""
-    rows = connection.exec_driver_sql(f"EXPLAIN {sql}", parameters).mappings().all()
+    # Newer servers show a tree unless asked for the table.
+    rows = (
+        connection.exec_driver_sql(f"EXPLAIN FORMAT=TRADITIONAL {sql}", parameters).mappings().all()
+    )
     return [
         Access(
             str(row["table"]),
