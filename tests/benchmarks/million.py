@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import event, func, select, text
 from tests.servers.binaries import find_binaries
-from tests.servers.mariadb import DatabaseServer
+from tests.servers.mariadb import DatabaseProcess
 
 from tianyu.broker.embedded import EmbeddedBroker
 from tianyu.broker.interface import QueueAddress
@@ -51,7 +51,7 @@ def on_sqlite() -> Iterator[Database]:
 @contextmanager
 def on_mariadb() -> Iterator[Database]:
     """Start a server."""
-    server = DatabaseServer(find_binaries())
+    server = DatabaseProcess(find_binaries())
     try:
         server.start()
         with server.fresh_database() as url:

@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 from tests.servers.binaries import find_binaries
-from tests.servers.mariadb import DatabaseServer
-from tests.servers.rabbitmq import BrokerServer
+from tests.servers.mariadb import DatabaseProcess
+from tests.servers.rabbitmq import BrokerProcess
 from tests.storm.storm import Plan, sail
 
 
@@ -39,7 +39,7 @@ def main() -> int:
     if not (binaries.has_database and binaries.has_broker):
         print("a storm needs the servers; run tests/install_servers.sh")
         return 2
-    database, broker = DatabaseServer(binaries), BrokerServer(binaries)
+    database, broker = DatabaseProcess(binaries), BrokerProcess(binaries)
     try:
         database.start()
         broker.start()

@@ -12,9 +12,9 @@ import pytest
 from tests.integration.fire.conftest import IS_STORM
 from tests.integration.fire.drill import Drill
 from tests.servers.binaries import find_binaries, give_up
-from tests.servers.mariadb import DatabaseServer
+from tests.servers.mariadb import DatabaseProcess, DatabaseServer
 from tests.servers.process import ServerProcess
-from tests.servers.rabbitmq import BrokerServer
+from tests.servers.rabbitmq import BrokerProcess, BrokerServer
 from tests.storm.installation import Site
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(0 if IS_STORM else 280)]
@@ -40,7 +40,7 @@ def paused(server: ServerProcess) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def wiped(server: BrokerServer) -> Iterator[None]:
+def wiped(server: BrokerProcess) -> Iterator[None]:
     server.kill()
     shutil.rmtree(server.folder / "data")
     yield
@@ -102,7 +102,7 @@ def test_work_goes_on_while_the_broker_is_short_of_everything(
 @in_a_storm
 def test_work_goes_on_after_the_broker_forgot_everything(database_url: str, tmp_path: Path) -> None:
     # A server of this test's own: the vhosts of the others would be gone.
-    server = BrokerServer(find_binaries())
+    server = BrokerProcess(find_binaries())
     site = None
     try:
         server.start()
@@ -171,7 +171,7 @@ def test_a_full_disk_under_the_database_is_waited_for(broker_url: str, tmp_path:
     binaries = find_binaries()
     if not binaries.has_database:
         give_up("MariaDB or MySQL")
-    server = DatabaseServer(binaries)
+    server = DatabaseProcess(binaries)
     data = server.folder / "data"
     with tiny_disk(server.folder / "disk", f"{FULL}") as disk:
         subprocess.run(["cp", "-a", str(data), str(disk)], check=True)
