@@ -70,6 +70,8 @@ def consumer_command(
                 processes=processes,
                 failure_budget=settings.failure_budget,
                 poll_s=settings.poll_s,
+                memory_limit_bytes=settings.memory_limit_bytes,
+                disk_full_pause_s=settings.disk_full_pause_s,
             ),
         )
         _on_stop(consumer.drain)

@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from sqlalchemy import Connection
 
-from tianyu.consumer.children import Died, Stop, Stopped
+from tianyu.consumer.children import Died, Stop, Stopped, told
 from tianyu.consumer.claiming import claim_under, following_token
 from tianyu.consumer.logs import EngineLog, about
 from tianyu.consumer.messages import ClaimLost, Excuse, Failed, Succeeded
@@ -70,7 +70,7 @@ class Reporter:
             return self._failing(ended, report.failure), report.failure.text
         if _is(stopped, Stop.NO_FAULT):
             return _releasing(ended, 0.0), stopped.text
-        text = f"{stopped.text}: {report}" if stopped else str(report)
+        text = _cause(stopped, report)
         return self._failing(ended, Failure(ErrorKind.UNEXPECTED, text)), text
 
     def _failing(self, ended: Ended, failure: Failure) -> Callable[[Connection], object]:
@@ -117,8 +117,15 @@ def _releasing(ended: Ended, pause_s: float) -> Callable[[Connection], object]:
     return lambda c: release(c, claim.process_id, claim.token, usage, pause_s=pause_s)
 
 
+def _cause(stopped: Stopped | None, report: object) -> str:
+    if stopped is None or not isinstance(report, Died):
+        return str(report)
+    # That it was killed is our doing; where it was then is what helps.
+    return told(f"{stopped.text}: {report.event}", report)
+
+
 def _usage(ended: Ended) -> Usage:
     report = ended.report
     if isinstance(report, Died):
-        return Usage(peak_memory_bytes=report.peak_memory_bytes)
+        return Usage(cpu_s=report.cpu_s, peak_memory_bytes=report.peak_memory_bytes)
     return Usage() if report is None else report.usage

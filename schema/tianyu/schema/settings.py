@@ -67,6 +67,14 @@ class Settings(BaseSettings):
     failure_budget: int = Field(default=3, ge=1, description="failed attempts before giving up")
     lease_loss_budget: int = Field(default=3, ge=1, description="vanished workers before giving up")
     poll_s: float = Field(default=0.5, gt=0.0, description="pause between polls, seconds")
+    memory_limit_bytes: int | None = Field(
+        default=None,
+        ge=100_000_000,
+        description="most that one process of a consumer may hold, bytes; none: no limit",
+    )
+    disk_full_pause_s: float = Field(
+        default=30.0, gt=0.0, description="how long nothing is begun after a full disk, seconds"
+    )
 
     @field_validator("log_level", mode="before")
     @classmethod
