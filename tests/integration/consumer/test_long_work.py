@@ -49,9 +49,7 @@ def test_long_work_is_done_once_whatever_becomes_of_its_channel(
         other_queue = ensure_queue(connection, find_site(connection, SITE)[0], "gpu")
     other = dataclasses.replace(yard, queue_id=other_queue)
     pids = yard.publish(long=work("sleep", seconds=LONG_S), next=work("noop"), last=work("noop"))
-    others = other.publish(
-        long=work("sleep", seconds=LONG_S), next=work("noop"), last=work("noop")
-    )
+    others = other.publish(long=work("sleep", seconds=LONG_S), next=work("noop"), last=work("noop"))
     everything = [*pids.values(), *others.values()]
     caplog.set_level(logging.INFO, "tianyu.broker")
     with ExitStack() as stack:
@@ -60,9 +58,7 @@ def test_long_work_is_done_once_whatever_becomes_of_its_channel(
         # closes its channel.
         for group, hold_s in (("cpu", 5.0), ("gpu", 1000.0)):
             start_consumer(stack, yard, RabbitBroker(impatient.url, hold_s=hold_s), group)
-        until(
-            lambda: all(yard.outcomes(pid) for pid in everything), patience_s=LONG_S + 60.0
-        )
+        until(lambda: all(yard.outcomes(pid) for pid in everything), patience_s=LONG_S + 60.0)
     closed = [r.getMessage() for r in caplog.records if "closed a channel" in r.getMessage()]
     assert len(closed) >= 1
     assert "timeout" in closed[0].lower()
