@@ -80,6 +80,16 @@ COMMANDS = (
         "tianyu.cli.services:consumer_command",
         "Claim and run processes of one site and group; run as many as you like.",
     ),
+    CommandEntry(
+        "health",
+        "tianyu.cli.health:health_command",
+        "Ask the manager or consumer of this machine how it is.",
+    ),
+    CommandEntry(
+        "dead-letters",
+        "tianyu.cli.deadletters:dead_letters_command",
+        "List the messages that consumers could not use: where, why, and what to do.",
+    ),
     CommandEntry("run", "tianyu.cli.run:app", "List, show, use, cancel, rescue and purge runs."),
     CommandEntry("process", "tianyu.cli.process:app", "Show, retry and cancel one process."),
     CommandEntry(

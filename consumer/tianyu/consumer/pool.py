@@ -37,11 +37,14 @@ class Ended:
         None if the work never began.
     stopped : Stopped or None
         Why its child was told to stop, if it was.
+    duration_s : float
+        From its being handed to a child to its end, seconds.
     """
 
     claim: Claim
     report: Report | Died | None
     stopped: Stopped | None = None
+    duration_s: float = 0.0
 
 
 @dataclass
@@ -138,7 +141,7 @@ class ChildPool:
 
     def _replace(self, child: Child) -> Iterator[Ended]:
         self.failed_starts = 0 if child.is_ready else self.failed_starts + 1
-        claim, stopped = child.claim, child.stopped
+        claim, stopped, busy_s = child.claim, child.stopped, child.busy_s
         died = child.bury()
         if self.failed_starts >= FAILED_STARTS:
             raise ChildStartError(
@@ -148,7 +151,7 @@ class ChildPool:
             )
         self.children[self.children.index(child)] = self._spawn()
         if claim is not None:
-            yield Ended(claim, died, stopped)
+            yield Ended(claim, died, stopped, busy_s)
 
     def _spawn(self) -> Child:
         last_words = Path(self._folder.name) / f"{next(self._numbers)}.txt"
@@ -158,17 +161,17 @@ class ChildPool:
 def _messages(child: Child) -> Iterator[Ended]:
     """Yield the reports of a child; one that died may have reported in the same breath."""
     while True:
-        claim, stopped = child.claim, child.stopped
+        claim, stopped, busy_s = child.claim, child.stopped, child.busy_s
         message = child.receive()
         if message is None:
             return
         if claim is not None and not isinstance(message, Ready):
-            yield Ended(claim, message, stopped)
+            yield Ended(claim, message, stopped, busy_s)
 
 
 def _end(child: Child) -> Iterator[Ended]:
     yield from _messages(child)
-    claim, stopped = child.claim, child.stopped
+    claim, stopped, busy_s = child.claim, child.stopped, child.busy_s
     died = child.bury()
     if claim is not None:
-        yield Ended(claim, died, stopped)
+        yield Ended(claim, died, stopped, busy_s)

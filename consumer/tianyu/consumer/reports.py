@@ -38,8 +38,8 @@ class Reporter:
     disk_full_pause_s: float
     paused_until: float = 0.0
 
-    def record(self, ended: Ended) -> None:
-        """Record one end.
+    def record(self, ended: Ended) -> bool:
+        """Record one end; return whether the claim was still ours.
 
         Raises
         ------
@@ -49,13 +49,15 @@ class Reporter:
         claim, report = ended.claim, ended.report
         if isinstance(report, Succeeded):
             self.log.info("finished %s", claim.command, extra=about("succeed", claim))
-        elif isinstance(report, ClaimLost) or _is(ended.stopped, Stop.CLAIM_LOST):
+            return True
+        if isinstance(report, ClaimLost) or _is(ended.stopped, Stop.CLAIM_LOST):
             self._after_all(ended, "another worker owns it by now")
-        elif isinstance(report, Failed) and report.excuse is Excuse.DISK_FULL:
+            return False
+        if isinstance(report, Failed) and report.excuse is Excuse.DISK_FULL:
             self.paused_until = time.monotonic() + self.disk_full_pause_s
-            self._write(ended, _releasing(ended, self.disk_full_pause_s), report.failure.text)
-        else:
-            self._write(ended, *self._verdict(ended))
+            pausing = _releasing(ended, self.disk_full_pause_s)
+            return self._write(ended, pausing, report.failure.text)
+        return self._write(ended, *self._verdict(ended))
 
     def _verdict(self, ended: Ended) -> tuple[Callable[[Connection], object], str]:
         claim, report, stopped = ended.claim, ended.report, ended.stopped
@@ -78,16 +80,17 @@ class Reporter:
         usage = _usage(ended)
         return lambda c: fail(c, claim.process_id, claim.token, failure, usage, budget=budget)
 
-    def _write(self, ended: Ended, work: Callable[[Connection], object], text: str) -> None:
+    def _write(self, ended: Ended, work: Callable[[Connection], object], text: str) -> bool:
         try:
             # Tried once: whoever reports also watches over children, and comes again.
             with self.database.write() as connection:
                 outcome = work(connection)
         except LostClaimError:
             self._after_all(ended, "its attempt was ended already")
-            return
+            return False
         where = getattr(outcome, "value", "cancelled")
         self._warn(ended, f"{text}; now {where}")
+        return True
 
     def _after_all(self, ended: Ended, text: str) -> None:
         """Look after a claim that was not ours any more: the child may have succeeded and died.

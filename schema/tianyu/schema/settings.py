@@ -67,6 +67,15 @@ class Settings(BaseSettings):
     failure_budget: int = Field(default=3, ge=1, description="failed attempts before giving up")
     lease_loss_budget: int = Field(default=3, ge=1, description="vanished workers before giving up")
     poll_s: float = Field(default=0.5, gt=0.0, description="pause between polls, seconds")
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="where services answer /metrics, /healthz, /readyz and /livez; none: nowhere",
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", description="address at which they listen for that"
+    )
     memory_limit_bytes: int | None = Field(
         default=None,
         ge=100_000_000,
