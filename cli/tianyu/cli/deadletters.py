@@ -56,7 +56,7 @@ def dead_letters_command(
     Example: tianyu dead-letters --remove
     """
     settings = load_settings(database_url=database, broker_url=broker)
-    url = settings.broker_url.get_secret_value()
+    url = settings.broker_address
     if url.startswith("embedded"):
         _show([], as_json=as_json)
         return

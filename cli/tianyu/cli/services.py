@@ -30,7 +30,7 @@ def manager_command(*, database: DatabaseOption = None, broker: BrokerOption = N
     """
     settings = load_settings(database_url=database, broker_url=broker)
     with open_database(database, patiently=True) as opened:
-        carrier = connect(settings.broker_url.get_secret_value(), opened)
+        carrier = connect(settings.broker_address, opened)
         manager = Manager(
             opened, carrier, ManagerConfig(settings.lease_loss_budget, settings.poll_s)
         )
@@ -69,7 +69,7 @@ def consumer_command(
     """
     settings = load_settings(database_url=database, broker_url=broker, site=site)
     with open_database(database, patiently=True) as opened:
-        carrier = connect(settings.broker_url.get_secret_value(), opened)
+        carrier = connect(settings.broker_address, opened)
         registry = new_registry()
         consumer = Consumer(
             opened,
