@@ -26,6 +26,8 @@ GRANTS = Path(__file__).resolve().parents[3] / "deploy" / "grants"
 ROLES = ("publisher", "manager", "consumer", "reader")
 PASSWORD = "of-the-tests"  # noqa: S105 - of a server that lives as long as the tests
 SITE = "local"
+DENIED = {1044, 1142, 1143}
+"""Errors of the server: no access to a database, a table, a column."""
 
 pytestmark = pytest.mark.slow
 
@@ -53,8 +55,8 @@ class Offices:
             try:
                 connection.execute(text(statement))
             except DBAPIError as error:
-                assert error.orig is not None
-                assert error.orig.args[0] in {1142, 1143, 1044, 1227, 1370}, error
+                if error.orig is None or error.orig.args[0] not in DENIED:
+                    raise
                 return False
             finally:
                 connection.rollback()
@@ -144,7 +146,7 @@ MEASURE = (
     "VALUES (99, 1, 1, 1, 3.0, 0)"
 )
 POINT = "UPDATE observation SET current_run_id = 1"
-RENAME = "UPDATE observation SET name = 'x'"
+RENAME = "UPDATE observation SET name = name"
 FORGET = "DELETE FROM relative_flux"
 FORGE = "DELETE FROM attempt"
 DROP = "DROP TABLE cross_match"
