@@ -227,9 +227,7 @@ def test_the_limit_is_a_setting(tmp_path, monkeypatch):
     monkeypatch.setenv("TIANYU_MAX_IMAGE_PIXELS", "80000")
     limits.max_pixels.cache_clear()
     try:
-        with pytest.raises(
-            FitsError, match=r"300 × 300 pixels, above the limit of 80000.*raise TI"
-        ):
+        with pytest.raises(FitsError, match=r"300 × 300 pixels, above the limit of 80000"):
             read_pixels(path)
     finally:
         monkeypatch.undo()

@@ -91,6 +91,11 @@ COMMANDS = (
         "List the messages that consumers could not use: where, why, and what to do.",
     ),
     CommandEntry("run", "tianyu.cli.run:app", "List, show, use, cancel, rescue and purge runs."),
+    CommandEntry(
+        "purge",
+        "tianyu.cli.retention.command:purge_command",
+        "Remove what superseded runs and broken attempts have left.",
+    ),
     CommandEntry("process", "tianyu.cli.process:app", "Show, retry and cancel one process."),
     CommandEntry(
         "steps", "tianyu.cli.steps:steps_command", "List the steps, or the parameters of one."

@@ -2,16 +2,15 @@
 
 import itertools
 import multiprocessing
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
-from pathlib import Path
 
 from tianyu.consumer.children import TERMINATE_GRACE_S, Child, Died, Stop, Stopped, spawn
 from tianyu.consumer.messages import Ready, Report, Workplace
+from tianyu.consumer.scratch import Scratch, remove_stale
 from tianyu.schema.errors import TianyuError
 from tianyu.schema.transitions.claim import Claim
 
@@ -66,7 +65,8 @@ class ChildPool:
 
     def start(self) -> None:
         """Start all children."""
-        self._folder = tempfile.TemporaryDirectory(prefix="tianyu-", ignore_cleanup_errors=True)
+        remove_stale()
+        self._scratch = Scratch()
         self.children = [self._spawn() for _ in range(self.size)]
 
     def idle(self) -> list[Child]:
@@ -125,7 +125,7 @@ class ChildPool:
             child.process.join(max(deadline - time.monotonic(), 0.0))
         ended = self._early + [last for child in self.children for last in _end(child)]
         self.children, self._early = [], []
-        self._folder.cleanup()
+        self._scratch.remove()
         return ended
 
     def _glance(self) -> Iterator[Ended]:
@@ -154,7 +154,7 @@ class ChildPool:
             yield Ended(claim, died, stopped, busy_s)
 
     def _spawn(self) -> Child:
-        last_words = Path(self._folder.name) / f"{next(self._numbers)}.txt"
+        last_words = self._scratch.path / f"{next(self._numbers)}.txt"
         return spawn(self._context, self.place, last_words, self.takes_next)
 
 
