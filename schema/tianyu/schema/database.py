@@ -44,7 +44,7 @@ class Database:
         # In memory every connection, and every process, would have a database of its own.
         if self.is_embedded and self.url.database in {None, "", ":memory:"}:
             raise ConfigurationError(
-                f"the database URL {url!r} names no file; give sqlite:///FOLDER/tianyu.sqlite"
+                f"the database URL {str(self)!r} names no file; give sqlite:///FOLDER/tianyu.sqlite"
             )
         self.engine = _engine(self.url)
         dialects.prepare(self.engine)
