@@ -42,7 +42,8 @@ def test_nothing_in_a_header_or_a_target_names_a_place(installation, write_fits,
 
 
 @pytest.mark.parametrize(
-    "name", ["..fits.fits", "...fits", "a\\..\\b.fits", "con.fits", "a:b.fits"]
+    "name",
+    ["a..fits", "a\\..\\b.fits", "con.fits", "a:b.fits", "~.fits", "x" * 240 + ".fits", "a\n.fits"],
 )
 def test_odd_names_of_files_become_harmless_ones(installation, write_fits, tmp_path, name):
     write_fits(tmp_path / "arriving" / name)
