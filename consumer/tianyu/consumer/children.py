@@ -118,6 +118,7 @@ class Child:
     kill_at: float | None = None
     has_outgrown: bool = False
     has_worked: bool = False
+    has_strays: bool = False
     peak_memory_bytes: int | None = None
 
     @property

@@ -83,10 +83,11 @@ class Limits:
         child.peak_memory_bytes = max(child.peak_memory_bytes or 0, held)
         if child.claim is None and child.has_worked:
             child.has_worked = False
-            child.has_outgrown |= has_subprocesses(os_pid)
+            child.has_strays = has_subprocesses(os_pid)
+        has_too_much = limit is not None and held > OUTGROWN * limit
+        child.has_outgrown = has_too_much or child.has_strays
         if limit is None:
             return
-        child.has_outgrown |= held > OUTGROWN * limit
         if child.claim is not None and held > limit:
             text = (
                 f"it exceeded the memory limit: {held / 1e6:.0f} of {limit / 1e6:.0f} MB; give it "
