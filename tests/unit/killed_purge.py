@@ -14,7 +14,10 @@ from typing import Any
 
 from sqlalchemy import Engine, event, select
 
+# Imported before the first fork, so that no copy has to.
+import tianyu.cli.retention.command as _loaded  # noqa: F401
 from tianyu.cli.main import app
+from tianyu.schema import migrate as _loaded_too  # noqa: F401
 from tianyu.schema.database import Database
 from tianyu.schema.tables import ImageCopy, Site
 
@@ -57,7 +60,10 @@ def main(url: str, arguments: list[str]) -> None:
         child = os.fork()
         if child == 0:
             die_at(step)
-            app(["purge", "--database", url, *arguments], standalone_mode=False)
+            app(
+                ["purge", "--database", url, "--kind", "intermediate", *arguments],
+                standalone_mode=False,
+            )
             os._exit(0)
         _, status = os.waitpid(child, 0)
         print(json.dumps({"status": os.waitstatus_to_exitcode(status), **state(url)}), flush=True)

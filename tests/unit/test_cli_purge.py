@@ -15,6 +15,7 @@ from tests.unit.purge_fixtures import CURRENT, OLD, Survey, reduced_twice
 
 from tianyu.cli import purge
 from tianyu.consumer import scratch
+from tianyu.publisher.graph import ADOPTION_STEP
 from tianyu.schema.errors import ConfigurationError
 from tianyu.schema.paths import product_path
 from tianyu.schema.states import State
@@ -94,20 +95,22 @@ def test_only_what_the_run_needed_itself_goes(survey: Survey) -> None:
     assert invoke(survey.url, "purge", *NOW) == "nothing to remove\n"
 
 
-def test_products_that_another_run_uses_stay(survey: Survey) -> None:
+def test_what_the_current_run_was_built_upon_stays(survey: Survey) -> None:
     with survey.database.write() as connection:
-        first = connection.scalar(
-            select(Stack.image_id).where(Stack.run_id == OLD).order_by(Stack.image_id).limit(1)
-        )
-        connection.execute(update(Image).where(Image.id == first).values(birth=OLD))
         connection.execute(insert(Dependency).values(parent=OLD, child=CURRENT))
-    (run,) = answer(survey.url, "purge", *NOW)["runs"]
-    assert run["n_used"] == 1
-    assert survey.files(OLD) == ["partial_stack0.fits", "template3.fits"]
+        adopting = update(Process).where(Process.id == CURRENT)
+        connection.execute(adopting.values(command=ADOPTION_STEP))
+    said = invoke(survey.url, "purge", *NOW, "--kind", "intermediate", "--kind", "light-curves")
+    assert said == (
+        f"run {OLD} stays: run {CURRENT} uses 1 of its processes and is the current one of its "
+        "observation\n"
+    )
+    assert len(survey.files(OLD)) == 4
+    assert survey.count(Flux, OLD) == 1
 
 
 def test_light_curves_go_only_when_they_are_named(survey: Survey) -> None:
-    rows = {"relative_flux": 1, "flux": 1, "source_photometry": 0}
+    rows = {"relative_flux": 1, "flux": 1, "flux_level": 0, "source_photometry": 0}
     said = answer(survey.url, "purge", *NOW, "--kind", "light-curves", "--dry-run")
     assert said["light_curve_rows"] == {str(OLD): rows}
     assert survey.count(Flux, OLD) == 1
@@ -122,7 +125,7 @@ def test_light_curves_go_only_when_they_are_named(survey: Survey) -> None:
 def test_killed_at_any_step_it_leaves_nothing_that_no_row_names(survey: Survey) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.unit.killed_purge", survey.url, *NOW],
-        capture_output=True, text=True, check=True, timeout=120,
+        capture_output=True, text=True, check=True, timeout=250,
         cwd=Path(__file__).resolve().parents[2],
     )  # fmt: skip
     states = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

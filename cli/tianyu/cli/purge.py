@@ -29,7 +29,7 @@ from tianyu.schema.errors import ConfigurationError
 from tianyu.schema.paths import resolve
 from tianyu.schema.settings import load_settings
 from tianyu.schema.states import TERMINAL, State
-from tianyu.schema.tables import Dependency, Image, ImageCopy, Observation, Process, SkyMesh, Stack
+from tianyu.schema.tables import Image, ImageCopy, Observation, Process, SkyMesh, Stack
 from tianyu.schema.transitions.batches import in_batches
 
 INTERMEDIATE_KINDS = ("partial_stack", "stack")
@@ -54,8 +54,6 @@ class Leftovers:
     files: tuple[IntermediateFile, ...]
     n_elsewhere: int
     n_meshes: int
-    n_used: int = 0
-    """Files that stay because a process of another run reads them."""
 
     @property
     def size_bytes(self) -> int:
@@ -110,45 +108,20 @@ def find_leftovers(connection: Connection, run_id: int, site_id: int) -> Leftove
     """
     _refuse_needed(connection, run_id)
     copies = connection.execute(
-        select(
-            ImageCopy.image_id,
-            ImageCopy.site_id,
-            ImageCopy.path,
-            ImageCopy.size_bytes,
-            Image.birth,
-        )
+        select(ImageCopy.image_id, ImageCopy.site_id, ImageCopy.path, ImageCopy.size_bytes)
         .join(Image, Image.id == ImageCopy.image_id)
         .join(Stack, Stack.image_id == Image.id)
         .where(Stack.run_id == run_id, Image.kind.in_(INTERMEDIATE_KINDS))
         .order_by(ImageCopy.image_id)
     ).all()
     meshes = select(func.count()).select_from(SkyMesh).where(SkyMesh.run_id == run_id)
-    used = _births_used_elsewhere(connection, run_id, {c.birth for c in copies if c.birth})
-    n_all = len(copies)
-    copies = [copy for copy in copies if copy.birth not in used]
     here = [copy for copy in copies if copy.site_id == site_id]
     return Leftovers(
         run=run_id,
         files=tuple(IntermediateFile(c.image_id, c.path, c.size_bytes) for c in here),
         n_elsewhere=len(copies) - len(here),
         n_meshes=int(connection.scalar(meshes) or 0),
-        n_used=n_all - len(copies),
     )
-
-
-def _births_used_elsewhere(
-    connection: Connection, run_id: int, births: Collection[int]
-) -> set[int]:
-    """Return those processes whose products a process of another run depends on."""
-    used: set[int] = set()
-    for ids in in_batches(births):
-        query = (
-            select(Dependency.parent)
-            .join(Process, Process.id == Dependency.child)
-            .where(Dependency.parent.in_(ids), Process.run_id != run_id)
-        )
-        used.update(connection.scalars(query))
-    return used
 
 
 def _refuse_needed(connection: Connection, run_id: int) -> None:

@@ -13,6 +13,7 @@ from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.options import DatabaseOption, JsonOption
 from tianyu.cli.purge import Leftovers, find_leftovers, remove
+from tianyu.cli.queries.uses import uses_of
 from tianyu.cli.retention.curves import count_rows, remove_rows
 from tianyu.cli.retention.orphans import Orphan, find_orphans
 from tianyu.cli.retention.policy import Policy, choose_runs
@@ -42,10 +43,19 @@ DEFAULT_KINDS = (Kind.INTERMEDIATE, Kind.ORPHANS)
 
 
 @dataclass(frozen=True)
+class Needed:
+    """A run that the policy gives up, and another run does not."""
+
+    run: int
+    why: str
+
+
+@dataclass(frozen=True)
 class Findings:
     """What the policy gives up at one site."""
 
     runs: Sequence[Leftovers]
+    needed: Sequence[Needed]
     light_curve_rows: dict[int, dict[str, int]]
     orphans: Sequence[Orphan]
 
@@ -110,12 +120,19 @@ def _find(
     site_id: int,
     orphan_age_s: float,
 ) -> Findings:
-    runs = choose_runs(connection, policy)
+    chosen = choose_runs(connection, policy)
+    uses = {run: uses_of(connection, run) for run in chosen}
+    runs = [run for run in chosen if not uses[run]]
     wants_curves, wants_files = Kind.LIGHT_CURVES in kinds, Kind.INTERMEDIATE in kinds
     leftovers = [find_leftovers(connection, run, site_id) for run in runs if wants_files]
     rows = {run: count_rows(connection, run) for run in runs if wants_curves}
     return Findings(
         runs=[one for one in leftovers if one.files or one.n_meshes or one.n_elsewhere],
+        needed=[
+            Needed(run, f"run {use.run} uses {use.n_processes} of its processes and {use.why}")
+            for run in chosen
+            for use in uses[run][:1]
+        ],
         light_curve_rows={run: counts for run, counts in rows.items() if any(counts.values())},
         orphans=(
             find_orphans(connection, root, site_id, orphan_age_s) if Kind.ORPHANS in kinds else ()
@@ -142,8 +159,8 @@ def _show(found: Findings, scratch: Sequence[Path], *, dry_run: bool) -> None:
         if one.n_elsewhere:
             elsewhere = plural(one.n_elsewhere, "file")
             typer.echo(f"run {one.run}: {elsewhere} at other sites; run this there, with --site")
-        if one.n_used:
-            typer.echo(f"run {one.run}: {plural(one.n_used, 'file')} stay, other runs use them")
+    for use in found.needed:
+        typer.echo(f"run {use.run} stays: {use.why}")
     for run, counts in found.light_curve_rows.items():
         rows = ", ".join(f"{number} of {table}" for table, number in counts.items())
         typer.echo(f"run {run}: light curves, rows {rows}, {done}")
@@ -153,5 +170,5 @@ def _show(found: Findings, scratch: Sequence[Path], *, dry_run: bool) -> None:
         typer.echo(f"{orphan.path}: {size(orphan.size_bytes)}, {age} old, {fate}: {orphan.why}")
     for path in scratch:
         typer.echo(f"{path}: left by a killed consumer, {done}")
-    if not (found.runs or found.light_curve_rows or found.orphans or scratch):
+    if not (found.runs or found.needed or found.light_curve_rows or found.orphans or scratch):
         typer.echo("nothing to remove")

@@ -5,9 +5,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select
 
 from tianyu.schema.database import Database
-from tianyu.schema.tables import Flux, RelativeFlux, SourcePhotometry
+from tianyu.schema.tables import Flux, FluxLevel, RelativeFlux, SourcePhotometry
 
-TABLES: tuple[Any, ...] = (RelativeFlux, Flux, SourcePhotometry)
+TABLES: tuple[Any, ...] = (RelativeFlux, Flux, FluxLevel, SourcePhotometry)
 """In the order in which they go: after an interruption no ratio is without its flux."""
 
 SOURCES_AT_A_TIME = 50
