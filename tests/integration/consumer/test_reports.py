@@ -81,22 +81,23 @@ def test_children_that_cannot_start_end_the_consumer_and_blame_no_process(
         (
             Died(7),
             (
-                "its child process ended by itself with exit code 7; a library that it uses has ended "
-                "it; try it by hand with the same parameters"
+                "its child process ended by itself with exit code 7; a library that it uses has "
+                "ended it; try it by hand with the same parameters"
             ),
         ),
         (
             Died(-9),
             (
-                "its child process was killed by signal 9 (SIGKILL); most likely the system was out of "
-                "memory (see its kernel log): run fewer processes at a time, or set memory_limit_bytes"
+                "its child process was killed by signal 9 (SIGKILL); most likely the system was "
+                "out of memory (see its kernel log): run fewer processes at a time, or set "
+                "memory_limit_bytes"
             ),
         ),
         (
             Died(-11, "Fatal Python error"),
             (
-                "its child process was killed by signal 11 (SIGSEGV); compiled code crashed; update "
-                "the library below, or report it with this text; it was at\nFatal Python error"
+                "its child process was killed by signal 11 (SIGSEGV); compiled code crashed; "
+                "update the library below, or report it with this text; it was at\nFatal Python error"
             ),
         ),
     ],

@@ -5,9 +5,23 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select
 
 from tianyu.schema.database import Database
-from tianyu.schema.tables import Flux, FluxLevel, RelativeFlux, SourcePhotometry
+from tianyu.schema.tables import (
+    Flux,
+    FluxLevel,
+    RelativeFlux,
+    SourcePhotometry,
+    StackFlux,
+    StackRelativeFlux,
+)
 
-TABLES: tuple[Any, ...] = (RelativeFlux, Flux, FluxLevel, SourcePhotometry)
+TABLES: tuple[Any, ...] = (
+    StackRelativeFlux,
+    StackFlux,
+    RelativeFlux,
+    Flux,
+    FluxLevel,
+    SourcePhotometry,
+)
 """In the order in which they go: after an interruption no ratio is without its flux."""
 
 SOURCES_AT_A_TIME = 50
