@@ -97,7 +97,8 @@ def test_children_that_cannot_start_end_the_consumer_and_blame_no_process(
             Died(-11, "Fatal Python error"),
             (
                 "its child process was killed by signal 11 (SIGSEGV); compiled code crashed; "
-                "update the library below, or report it with this text; it was at\nFatal Python error"
+                "update the library below, or report it with this text; it was at\n"
+                "Fatal Python error"
             ),
         ),
     ],
