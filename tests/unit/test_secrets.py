@@ -37,6 +37,12 @@ ARGUMENTS = {
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tianyu.schema.database.RETRY_SECONDS", ())
+
+    def give_up(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    # Services wait for a database that is away, and say so.
+    monkeypatch.setattr("tianyu.cli.connect.time.sleep", give_up)
     monkeypatch.chdir(tmp_path)
 
 
