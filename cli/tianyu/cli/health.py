@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from tianyu.cli.answers import print_json
 from tianyu.cli.errors import FAILED_WORK
+from tianyu.cli.options import JsonOption
 from tianyu.schema.errors import ConfigurationError
 from tianyu.schema.settings import load_settings
 
@@ -28,6 +30,7 @@ def health_command(
     port: Annotated[
         int | None, typer.Option("--port", metavar="P", help="Default: the setting metrics_port.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Ask the manager or consumer of this machine how it is.
 
@@ -43,12 +46,12 @@ def health_command(
     path = "readyz" if ready else "livez" if live else "healthz"
     host = ANYWHERE.get(settings.metrics_host, settings.metrics_host)
     complaints = ask(f"http://{host}:{settings.metrics_port}/{path}")
-    if not complaints:
-        typer.echo("ok")
-        return
-    for complaint in complaints:
-        typer.echo(complaint)
-    raise typer.Exit(FAILED_WORK)
+    if as_json:
+        print_json({"status": "failing" if complaints else "ok", "complaints": complaints})
+    else:
+        typer.echo("\n".join(complaints) or "ok")
+    if complaints:
+        raise typer.Exit(FAILED_WORK)
 
 
 def ask(url: str) -> list[str]:

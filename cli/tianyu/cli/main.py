@@ -94,7 +94,7 @@ COMMANDS = (
     CommandEntry(
         "purge",
         "tianyu.cli.retention.command:purge_command",
-        "Remove what superseded runs and broken attempts have left.",
+        "Remove what superseded runs needed only while they ran, and files of broken attempts.",
     ),
     CommandEntry("process", "tianyu.cli.process:app", "Show, retry and cancel one process."),
     CommandEntry(
