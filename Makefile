@@ -37,6 +37,7 @@ storm: $(VENV)/.installed
 	sh tests/install_servers.sh
 	TIANYU_HYPOTHESIS_PROFILE=storm $(BIN)/python -m pytest -n auto --dist worksteal \
 		tests/integration/engine tests/integration/fire tests/storm
+	$(BIN)/python -m pytest -m storm tests/integration
 	$(BIN)/python -m tests.storm --seed $(SEED)
 
 # Renew the tested set of versions: install the newest that pyproject.toml allows, then freeze.

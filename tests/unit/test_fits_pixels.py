@@ -11,11 +11,12 @@ from astropy.io import fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tianyu.pipelines.errors import MissingInputError
+from tianyu.pipelines.errors import MissingInputError, PermanentError
 from tianyu.pipelines.fits import (
     FitsError,
     image_shape,
     is_fits_name,
+    limits,
     read_header,
     read_pixels,
 )
@@ -221,6 +222,54 @@ def test_a_declared_size_beyond_the_limit_is_refused_before_allocation(tmp_path,
         read_pixels(path)
 
 
+def test_the_limit_is_a_setting(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.fits", np.zeros((300, 300), np.int16))
+    monkeypatch.setenv("TIANYU_MAX_IMAGE_PIXELS", "80000")
+    limits.max_pixels.cache_clear()
+    try:
+        with pytest.raises(FitsError, match=r"300 × 300 pixels, above the limit of 80000"):
+            read_pixels(path)
+    finally:
+        monkeypatch.undo()
+        limits.max_pixels.cache_clear()
+    assert read_pixels(path).shape == (300, 300)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress])
+def test_a_small_file_that_would_become_huge_is_refused_before_it_does(tmp_path, pack):
+    header = header_block(SIMPLE="T", BITPIX=-32, NAXIS=2, NAXIS1=16384, NAXIS2=16384)
+    path = tmp_path / "bomb.fits.gz"
+    path.write_bytes(pack(header + bytes(10 * 2880)))
+    with pytest.raises(FitsError, match=r"a file of \d+ bytes declares 10737\d+ bytes of content"):
+        read_pixels(path)
+    with pytest.raises(FitsError, match="made to exhaust"):
+        read_header(path)
+
+
+def test_many_units_in_a_compressed_file_are_counted_together(tmp_path, monkeypatch):
+    # Zeros are stored 1000 times smaller than they are, which DEFLATE can do.
+    monkeypatch.setattr(limits, "max_pixels", lambda: 2**18)
+    unit = {"BITPIX": 64, "NAXIS": 2, "NAXIS1": 500, "NAXIS2": 500}
+    body = bytes(-(-8 * 500 * 500 // 2880) * 2880)
+    first = header_block(SIMPLE="T", **unit) + body
+    other = header_block(XTENSION="'IMAGE   '", **unit, PCOUNT=0, GCOUNT=1) + body
+    path = tmp_path / "bomb.fits.gz"
+    path.write_bytes(gzip.compress(first + 6 * other))
+    with pytest.raises(FitsError, match="bytes of content, above the limit of 8388608; split it"):
+        read_pixels(path)
+
+
+def test_a_tile_compressed_image_of_nothing_is_refused(tmp_path):
+    path = tmp_path / "bomb.fits.fz"
+    fits.CompImageHDU(np.zeros((40, 40), np.int16)).writeto(path)
+    content = path.read_bytes()
+    for axis in (b"ZNAXIS1 =", b"ZNAXIS2 ="):
+        content = content.replace(axis + b"                   40", axis + b"                16000")
+    path.write_bytes(content)
+    with pytest.raises(FitsError, match="bytes declares 512000000 bytes of content"):
+        read_pixels(path)
+
+
 def test_a_header_without_end_is_refused(tmp_path):
     path = tmp_path / "blank.fits"
     path.write_bytes(gzip.compress(b"SIMPLE  = T".ljust(2880 * 3000)))
@@ -253,6 +302,29 @@ def test_bytes_overwritten_anywhere_never_fail_oddly(tmp_path, junk, start):
     content[start : start + len(junk)] = junk
     path.write_bytes(content)
     with suppress(FitsError):
+        assert read_pixels(path).ndim == 2
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    junk=st.binary(max_size=120), place=st.floats(0, 1),
+    kind=st.sampled_from(["a.fits", "a.fits.gz", "a.fits.fz"]), packed=st.booleans(),
+)  # fmt: skip
+def test_no_damage_makes_a_header_fail_oddly(tmp_path, junk, place, kind, packed):
+    good = tmp_path / f"good-{kind}"
+    if not good.exists():
+        if kind.endswith(".fz"):
+            fits.CompImageHDU(ramp("int16"), fits.Header({"EXPTIME": 1.0})).writeto(good)
+        else:
+            write(good, ramp("int16"), **{"DATE-OBS": "2024-01-01T00:00:00", "FILTER": "r"})
+    content = bytearray(good.read_bytes())
+    start = int(place * len(content))
+    content[start : start + len(junk)] = junk
+    path = tmp_path / kind
+    path.write_bytes(gzip.compress(bytes(content)) if packed else content)
+    with suppress(PermanentError):
+        assert read_header(path).kind is not None
+    with suppress(PermanentError):
         assert read_pixels(path).ndim == 2
 
 

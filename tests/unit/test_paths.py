@@ -111,3 +111,15 @@ def test_a_root_that_is_itself_a_link_is_fine(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "root").symlink_to(tmp_path / "disk")
     assert resolve(tmp_path / "root", "a.fits") == tmp_path / "disk" / "a.fits"
+
+
+@given(st.text(st.sampled_from("./\\a:\0~%\n \u2025\u2215"), max_size=12))
+def test_whatever_is_stored_leads_into_the_root_or_nowhere(path: str) -> None:
+    root = Path("/survey/root")
+    try:
+        found = resolve(root, path)
+    except UnsafePathError:
+        return
+    assert found.is_relative_to(root)
+    assert ".." not in found.parts
+    assert "\0" not in str(found)

@@ -15,6 +15,8 @@ from pika.channel import Channel
 from pika.connection import Connection
 from pika.exceptions import ChannelClosedByClient, ConnectionWrongStateError
 
+from tianyu.broker.interface import Trouble
+
 logger = logging.getLogger(__name__)
 
 # The client library logs each lost connection several times, with tracebacks; once is enough.
@@ -89,6 +91,7 @@ class Link:
         self._failures = 0
         self._times_opened = 0
         self._opened_at = 0.0
+        self._lost_at = time.monotonic()
         self._thread = threading.Thread(
             target=self._run, name=f"tianyu-broker-{purpose}", daemon=True
         )
@@ -111,6 +114,19 @@ class Link:
     def times_opened(self) -> int:
         """How often there was a new channel: one that differs from before is another."""
         return self._times_opened
+
+    def trouble(self) -> Trouble | None:
+        """Return what is wrong with the connection; None where it can be worked with."""
+        if self.is_open:
+            return None
+        with self._lock:
+            is_connected = self._connection is not None and self._connection.is_open
+        what = (
+            f"connected to the broker at {self.where}, but deaf: the channel is closed"
+            if is_connected
+            else f"no connection to the broker at {self.where}"
+        )
+        return Trouble(what, time.monotonic() - self._lost_at)
 
     @property
     def where(self) -> str:
@@ -252,6 +268,7 @@ class Link:
         with self._lock:
             self._channel = None
         if was_open:
+            self._lost_at = time.monotonic()
             if time.monotonic() - self._opened_at > STABLE_S:
                 self._failures = 0
             self._on_lost()

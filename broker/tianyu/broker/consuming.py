@@ -24,7 +24,7 @@ from pika.exceptions import AMQPError
 from tianyu.broker.connection import OPEN_PATIENCE_S, Link
 from tianyu.broker.errors import BrokerUnreachableError, MessageError
 from tianyu.broker.inspecting import Standing, inspect
-from tianyu.broker.interface import Hint, QueueAddress
+from tianyu.broker.interface import Hint, QueueAddress, Trouble
 from tianyu.broker.messages import decode
 from tianyu.broker.parameters import parameters_of
 from tianyu.broker.topology import declare_alarm_clock, declare_queue
@@ -81,6 +81,22 @@ class Subscriber:
     def is_open(self) -> bool:
         """Whether there is a connection."""
         return self._link.is_open
+
+    @property
+    def n_reconnects(self) -> int:
+        """How often the channel was lost and opened again."""
+        return max(self._link.times_opened - 1, 0)
+
+    def trouble(self) -> Trouble | None:
+        """Return why no hint can arrive, or None."""
+        trouble = self._link.trouble()
+        if trouble is not None:
+            return trouble
+        if self._queues and not self._consumers and not self._paused:
+            # Read without the lock of the link's thread: between two of its lines this may be
+            # seen for a moment, which is why troubles have a length.
+            return Trouble("connected to the broker, but subscribed to nothing", 0.0)
+        return None
 
     def subscribe(self, queues: Sequence[QueueAddress], prefetch: int) -> None:
         """Receive the hints of these queues from now on."""

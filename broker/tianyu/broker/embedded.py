@@ -20,10 +20,14 @@ class EmbeddedBroker:
 
     carries_messages = False
     is_blocked = False
+    n_reconnects = 0
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._changed = threading.Event()
+
+    def trouble(self) -> None:
+        """Return None: without messages nobody can be deaf to them."""
 
     def publish(self, queue: QueueAddress, process_ids: Sequence[int]) -> Collection[int]:
         """Wake the workers; the rows are already there for them to see."""
@@ -49,6 +53,11 @@ class EmbeddedBroker:
         )
         with self._database.read() as connection:
             return int(connection.scalar(query) or 0)
+
+    def n_dead(self, queue: QueueAddress) -> int:
+        """Return 0: there are no messages."""
+        del queue
+        return 0
 
     def wake(self) -> None:
         """Let :meth:`wait` return early, in this process of the operating system."""

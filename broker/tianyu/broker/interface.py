@@ -33,11 +33,28 @@ class Hint:
     tag: object
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """What keeps a client from working with its broker.
+
+    Attributes
+    ----------
+    text : str
+        In words, without passwords.
+    lasts_s : float
+        For how long already, seconds.
+    """
+
+    text: str
+    lasts_s: float
+
+
 class Broker(Protocol):
     """What every broker does.
 
-    Only :meth:`depth` raises when the broker is away. Everything else does what it can: what
-    was not sent is not confirmed, and what was not acknowledged is delivered again.
+    Only :meth:`depth` and :meth:`n_dead` raise when the broker is away. Everything else does
+    what it can: what was not sent is not confirmed, and what was not acknowledged is delivered
+    again.
 
     Attributes
     ----------
@@ -52,6 +69,18 @@ class Broker(Protocol):
         """Whether the broker refuses messages for now, out of memory or disk.
 
         Confirms are late then, not lost, and nothing should be sent again.
+        """
+        ...
+
+    @property
+    def n_reconnects(self) -> int:
+        """How often a connection or channel was lost and opened again."""
+        ...
+
+    def trouble(self) -> Trouble | None:
+        """Return what keeps this client from working: not connected, or connected but deaf.
+
+        None while all is well, and while nothing has been asked of the broker yet.
         """
         ...
 
@@ -90,6 +119,16 @@ class Broker(Protocol):
         ------
         BrokerUnreachableError
             If the broker does not answer: that is not the same as an empty queue.
+        """
+        ...
+
+    def n_dead(self, queue: QueueAddress) -> int:
+        """Return how many messages of a queue could not be used and are kept for people.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            If the broker does not answer.
         """
         ...
 

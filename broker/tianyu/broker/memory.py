@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from tianyu.broker.errors import BrokerUnreachableError, MessageError
-from tianyu.broker.interface import Hint, QueueAddress
+from tianyu.broker.interface import Hint, QueueAddress, Trouble
 from tianyu.broker.messages import decode, encode
 
 
@@ -108,6 +108,12 @@ class MemoryServer:
 class MemoryBroker:
     """One client of a :class:`MemoryServer`, in the same process of the operating system."""
 
+    n_reconnects = 0
+
+    def trouble(self) -> Trouble | None:
+        """Say so while the server is down."""
+        return None if self._server.is_up else Trouble("the broker in memory is down", 0.0)
+
     carries_messages = True
 
     def __init__(self, server: MemoryServer) -> None:
@@ -161,6 +167,10 @@ class MemoryBroker:
         if not self._server.is_up:
             raise BrokerUnreachableError("the broker in memory was told to be down")
         return len(self._server.queues.get(queue.name, ()))
+
+    def n_dead(self, queue: QueueAddress) -> int:
+        """Count the dead letters."""
+        return len(self._server.dead[queue.name])
 
     def wake(self) -> None:
         """Wake all clients of the server."""

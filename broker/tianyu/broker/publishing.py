@@ -17,6 +17,7 @@ from pika.channel import Channel
 from pika.frame import Method
 
 from tianyu.broker.connection import OPEN_PATIENCE_S, Link
+from tianyu.broker.interface import Trouble
 from tianyu.broker.messages import CONTENT_TYPE, decode, encode
 from tianyu.broker.parameters import parameters_of
 from tianyu.broker.topology import WAKE_EXCHANGE, declare_queue, declare_wake_exchange
@@ -74,6 +75,15 @@ class Publisher:
     def is_open(self) -> bool:
         """Whether there is a connection."""
         return self._link.is_open
+
+    @property
+    def n_reconnects(self) -> int:
+        """How often the channel was lost and opened again."""
+        return max(self._link.times_opened - 1, 0)
+
+    def trouble(self) -> Trouble | None:
+        """Return why nothing can be sent, or None."""
+        return self._link.trouble()
 
     def publish(self, queue: str, process_ids: Sequence[int], timeout_s: float) -> list[int]:
         """Send one hint per process; return the ids that the broker confirmed in time."""

@@ -4,9 +4,10 @@ import threading
 from collections.abc import Collection, Sequence
 
 from tianyu.broker.consuming import HOLD_S, Subscriber
-from tianyu.broker.interface import Hint, QueueAddress
+from tianyu.broker.interface import Hint, QueueAddress, Trouble
 from tianyu.broker.parameters import CONNECT_TIMEOUT_S, parameters_of
 from tianyu.broker.publishing import Publisher
+from tianyu.broker.topology import dead_letters
 
 PUBLISH_TIMEOUT_S = 10.0
 """Confirms of a healthy broker take milliseconds; what is late is dispatched again later."""
@@ -58,6 +59,17 @@ class RabbitBroker:
         """Whether the broker refuses messages for now, out of memory or disk."""
         return self._publisher is not None and self._publisher.is_blocked
 
+    @property
+    def n_reconnects(self) -> int:
+        """How often a connection or channel was lost and opened again."""
+        return sum(side.n_reconnects for side in (self._publisher, self._subscriber) if side)
+
+    def trouble(self) -> Trouble | None:
+        """Return what keeps this client from working, the longest one first."""
+        troubles = [side.trouble() for side in (self._publisher, self._subscriber) if side]
+        found = [trouble for trouble in troubles if trouble is not None]
+        return max(found, key=lambda trouble: trouble.lasts_s, default=None)
+
     def publish(self, queue: QueueAddress, process_ids: Sequence[int]) -> Collection[int]:
         """Send hints; return the ids that the broker has written to disk."""
         return self._publishing().publish(queue.name, process_ids, self._publish_timeout_s)
@@ -88,6 +100,16 @@ class RabbitBroker:
         """
         # Not through the publishing connection, which goes unread while the broker blocks it.
         return self._consuming().depth(queue.name, CONNECT_TIMEOUT_S)
+
+    def n_dead(self, queue: QueueAddress) -> int:
+        """Return how many dead letters of a queue are kept.
+
+        Raises
+        ------
+        BrokerUnreachableError
+            If the broker does not answer.
+        """
+        return self._consuming().depth(dead_letters(queue.name), CONNECT_TIMEOUT_S)
 
     def wake(self) -> None:
         """Wake all who wait at this broker, in whatever process or on whatever machine."""

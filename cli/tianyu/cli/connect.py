@@ -40,7 +40,7 @@ def open_database(url: str | None, *, patiently: bool = False) -> Iterator[Datab
     SchemaVersionError
         If its tables do not fit the code.
     """
-    database = Database(load_settings(database_url=url).database_url.get_secret_value())
+    database = Database(load_settings(database_url=url).database_address)
     _refuse_missing(database)
     try:
         with explaining(database, opening=True):

@@ -45,7 +45,7 @@ def init_command(
     Example: tianyu init --database mysql+pymysql://tianyu@db/tianyu --broker amqp://mq --root /data
     """
     settings = load_settings(database_url=database, broker_url=broker, site=site)
-    opened = Database(settings.database_url.get_secret_value())
+    opened = Database(settings.database_address)
     try:
         with explaining(opened):
             dialects.create_database(opened.url)
@@ -53,7 +53,7 @@ def init_command(
             place, queues = opened.retry(lambda c: _add_site(c, settings, root, group or ["cpu"]))
         typer.echo(f"database {opened}: schema {migrate.newest_revision()}")
         typer.echo(f"site {settings.site}: root {place}")
-        _declare(connect(settings.broker_url.get_secret_value(), opened), queues)
+        _declare(connect(settings.broker_address, opened), queues)
     finally:
         opened.dispose()
 

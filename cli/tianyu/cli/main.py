@@ -80,7 +80,22 @@ COMMANDS = (
         "tianyu.cli.services:consumer_command",
         "Claim and run processes of one site and group; run as many as you like.",
     ),
+    CommandEntry(
+        "health",
+        "tianyu.cli.health:health_command",
+        "Ask the manager or consumer of this machine how it is.",
+    ),
+    CommandEntry(
+        "dead-letters",
+        "tianyu.cli.deadletters:dead_letters_command",
+        "List the messages that consumers could not use: where, why, and what to do.",
+    ),
     CommandEntry("run", "tianyu.cli.run:app", "List, show, use, cancel, rescue and purge runs."),
+    CommandEntry(
+        "purge",
+        "tianyu.cli.retention.command:purge_command",
+        "Remove what superseded runs needed only while they ran, and files of broken attempts.",
+    ),
     CommandEntry("process", "tianyu.cli.process:app", "Show, retry and cancel one process."),
     CommandEntry(
         "steps", "tianyu.cli.steps:steps_command", "List the steps, or the parameters of one."

@@ -100,7 +100,12 @@ def work_off(
         database,
         broker,
         ConsumerConfig(
-            site, processes=workers, failure_budget=settings.failure_budget, poll_s=settings.poll_s
+            site,
+            processes=workers,
+            failure_budget=settings.failure_budget,
+            poll_s=settings.poll_s,
+            memory_limit_bytes=settings.memory_limit_bytes,
+            disk_full_pause_s=settings.disk_full_pause_s,
         ),
     )
     interrupted = threading.Event()

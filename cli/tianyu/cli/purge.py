@@ -151,6 +151,9 @@ def remove(database: Database, root: Path, site_id: int, leftovers: Leftovers) -
     """Remove files, then rows; safe to interrupt and to repeat."""
     paths = {file.image_id: file.path for file in leftovers.files}
     for image_ids in in_batches(paths):
+        with database.read() as connection:
+            # Rescued, or made the current one, since it was looked at.
+            _refuse_needed(connection, leftovers.run)
         for image_id in image_ids:
             resolve(root, paths[image_id]).unlink(missing_ok=True)
         database.retry(lambda c, ids=image_ids: _forget(c, site_id, ids))  # type: ignore[misc]  # mypy cannot infer a default

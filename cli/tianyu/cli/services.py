@@ -8,9 +8,14 @@ import typer
 
 from tianyu.broker.connect import connect
 from tianyu.cli.connect import open_database
+from tianyu.cli.monitoring import answering, new_registry
 from tianyu.cli.options import BrokerOption, DatabaseOption
 from tianyu.consumer.consumer import Consumer, ConsumerConfig
+from tianyu.consumer.health import ConsumerHealth
+from tianyu.consumer.metrics import ConsumerCollector, ConsumerMetrics
+from tianyu.manager.health import ManagerHealth
 from tianyu.manager.manager import Manager, ManagerConfig
+from tianyu.manager.metrics import ManagerCollector
 from tianyu.schema.settings import load_settings
 
 logger = logging.getLogger(__name__)
@@ -25,14 +30,18 @@ def manager_command(*, database: DatabaseOption = None, broker: BrokerOption = N
     """
     settings = load_settings(database_url=database, broker_url=broker)
     with open_database(database, patiently=True) as opened:
-        carrier = connect(settings.broker_url.get_secret_value(), opened)
+        carrier = connect(settings.broker_address, opened)
         manager = Manager(
             opened, carrier, ManagerConfig(settings.lease_loss_budget, settings.poll_s)
         )
         _on_stop(manager.stop)
         logger.info("manager started", extra={"action": "start"})
+        registry = new_registry()
+        registry.register(ManagerCollector(manager))
+        place = (settings.metrics_host, settings.metrics_port)
         try:
-            manager.run()
+            with answering(*place, ManagerHealth(manager), registry):
+                manager.run()
         finally:
             carrier.close()
 
@@ -60,7 +69,8 @@ def consumer_command(
     """
     settings = load_settings(database_url=database, broker_url=broker, site=site)
     with open_database(database, patiently=True) as opened:
-        carrier = connect(settings.broker_url.get_secret_value(), opened)
+        carrier = connect(settings.broker_address, opened)
+        registry = new_registry()
         consumer = Consumer(
             opened,
             carrier,
@@ -70,11 +80,17 @@ def consumer_command(
                 processes=processes,
                 failure_budget=settings.failure_budget,
                 poll_s=settings.poll_s,
+                memory_limit_bytes=settings.memory_limit_bytes,
+                disk_full_pause_s=settings.disk_full_pause_s,
             ),
+            ConsumerMetrics(registry),
         )
+        registry.register(ConsumerCollector(consumer))
+        place = (settings.metrics_host, settings.metrics_port)
         _on_stop(consumer.drain)
         try:
-            consumer.run()
+            with answering(*place, ConsumerHealth(consumer), registry):
+                consumer.run()
         finally:
             carrier.close()
 

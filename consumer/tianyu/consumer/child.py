@@ -6,7 +6,7 @@ sees the death at once and keeps the leases of the others.
 
 import contextlib
 import signal
-from ctypes import c_bool
+from ctypes import c_bool, c_double
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 
@@ -14,15 +14,19 @@ from tianyu.consumer.execute import Executor
 from tianyu.consumer.family import lead_family
 from tianyu.consumer.lastwords import keep_last_words
 from tianyu.consumer.messages import Ready, Succeeded, Workplace
+from tianyu.consumer.usage import cpu_seconds
 from tianyu.schema.database import Database
 from tianyu.schema.transitions.claim import Claim
 
 
-def child_main(pipe: Pipe, place: Workplace, last_words: Path, may_take_next: c_bool) -> None:
+def child_main(
+    pipe: Pipe, place: Workplace, last_words: Path, may_take_next: c_bool, cpu_before_s: c_double
+) -> None:
     """Serve claims until the pipe closes.
 
     Steps are imported when they are first asked for: a child is ready sooner, and holds only
-    the science that it runs.
+    the science that it runs. Before each, the processor time spent so far is noted where the
+    consumer finds it after this process has died.
     """
     # Ctrl-C is for the consumer, which alone decides what ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -34,13 +38,14 @@ def child_main(pipe: Pipe, place: Workplace, last_words: Path, may_take_next: c_
         # The consumer is gone or done with us when the pipe breaks: the normal end.
         pipe.send(Ready())
         while True:
-            _serve(pipe, executor, pipe.recv())
+            _serve(pipe, executor, pipe.recv(), cpu_before_s)
     database.dispose()
 
 
-def _serve(pipe: Pipe, executor: Executor, first: Claim) -> None:
+def _serve(pipe: Pipe, executor: Executor, first: Claim, cpu_before_s: c_double) -> None:
     claim: Claim | None = first
     while claim is not None:
+        cpu_before_s.value = cpu_seconds()
         report = executor.execute(claim)
         pipe.send(report)
         claim = report.next if isinstance(report, Succeeded) else None

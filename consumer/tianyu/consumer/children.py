@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ctypes import c_bool
+from ctypes import c_bool, c_double
 from dataclasses import dataclass
 from enum import Enum, auto
 from multiprocessing.connection import Connection as Pipe
@@ -18,6 +18,7 @@ from tianyu.consumer.child import child_main
 from tianyu.consumer.family import ask_to_end, end
 from tianyu.consumer.lastwords import take_last_words
 from tianyu.consumer.messages import Ready, Report, Succeeded, Workplace
+from tianyu.consumer.usage import cpu_seconds_of
 from tianyu.schema.transitions.claim import Claim
 
 TERMINATE_GRACE_S = 5.0
@@ -60,13 +61,44 @@ class Died:
     exit_code: int | None
     last_words: str = ""
     peak_memory_bytes: int | None = None
+    cpu_s: float | None = None
+
+    @property
+    def event(self) -> str:
+        """How it ended, in one line."""
+        if self.exit_code is not None and self.exit_code < 0:
+            return f"its child process was killed by {_name_of(-self.exit_code)}"
+        return f"its child process ended by itself with exit code {self.exit_code}"
+
+    @property
+    def advice(self) -> str:
+        """What a person can do about an end that nobody asked for."""
+        return _ADVICE.get(-(self.exit_code or 0), _OTHER_ADVICE)
 
     def __str__(self) -> str:
-        """Say how it ended, for the error text of the process."""
-        words = f"; it was at\n{self.last_words}" if self.last_words else ""
-        if self.exit_code is not None and self.exit_code < 0:
-            return f"its child process was killed by {_name_of(-self.exit_code)}{words}"
-        return f"its child process ended by itself with exit code {self.exit_code}{words}"
+        """Say how it ended, what to do, and where it was, for the error text of the process."""
+        return told(f"{self.event}; {self.advice}", self)
+
+
+_OTHER_ADVICE = "a library that it uses has ended it; try it by hand with the same parameters"
+
+_CRASH_ADVICE = "compiled code crashed; update the library below, or report it with this text"
+
+_ADVICE = {
+    signal.SIGSEGV: _CRASH_ADVICE,
+    signal.SIGABRT: _CRASH_ADVICE,
+    signal.SIGFPE: _CRASH_ADVICE,
+    signal.SIGILL: _CRASH_ADVICE,
+    getattr(signal, "SIGBUS", -1): _CRASH_ADVICE,
+    getattr(signal, "SIGKILL", -1): "most likely the system was out of memory (see its kernel "
+    "log): run fewer processes at a time, or set memory_limit_bytes",
+}
+"""By the signal that killed a child."""
+
+
+def told(text: str, died: Died) -> str:
+    """Return a text, followed by where a dead child was, if that is known."""
+    return f"{text}; it was at\n{died.last_words}" if died.last_words else text
 
 
 @dataclass
@@ -76,6 +108,7 @@ class Child:
     process: SpawnProcess
     pipe: Pipe
     may_take_next: c_bool
+    cpu_before_s: c_double
     last_words: Path
     is_ready: bool = False
     is_broken: bool = False
@@ -84,6 +117,8 @@ class Child:
     stopped: Stopped | None = None
     kill_at: float | None = None
     has_outgrown: bool = False
+    has_worked: bool = False
+    has_strays: bool = False
     peak_memory_bytes: int | None = None
 
     @property
@@ -135,15 +170,20 @@ class Child:
 
     def bury(self) -> Died:
         """Remove what is left of a dead child and say how it died."""
+        # Read while the system still keeps what it knows of the dead: until they are joined.
+        total_s = cpu_seconds_of(self.process.pid)
+        cpu_s = None if total_s is None else max(total_s - self.cpu_before_s.value, 0.0)
         # Its own way of ending is told by the exit code; a kill would cover it.
         self.process.join(EXIT_S)
         end(self.process)
         self.process.join(JOIN_S)
         self.pipe.close()
-        return Died(self.process.exitcode, take_last_words(self.last_words), self.peak_memory_bytes)
+        words = take_last_words(self.last_words)
+        return Died(self.process.exitcode, words, self.peak_memory_bytes, cpu_s)
 
     def _begin(self, claim: Claim) -> None:
         self.claim, self.started, self.peak_memory_bytes = claim, time.monotonic(), None
+        self.has_worked = True
         # Whatever it is being stopped for, this process had no part in it.
         self.stopped = Stopped(Stop.NO_FAULT, "stopped with its child") if self.kill_at else None
 
@@ -153,16 +193,17 @@ def spawn(context: SpawnContext, place: Workplace, last_words: Path, takes_next:
     ours, theirs = context.Pipe()
     # One byte of shared memory, no lock: it is set in signal handlers.
     may_take_next = context.RawValue(c_bool, takes_next)
+    cpu_before_s = context.RawValue(c_double, 0.0)
     process = context.Process(
         target=child_main,
-        args=(theirs, place, last_words, may_take_next),
+        args=(theirs, place, last_words, may_take_next, cpu_before_s),
         name="tianyu-step",
         daemon=True,
     )
     with _no_main_module(), _one_thread_each():
         process.start()
     theirs.close()
-    return Child(process, ours, may_take_next, last_words)
+    return Child(process, ours, may_take_next, cpu_before_s, last_words)
 
 
 @contextmanager

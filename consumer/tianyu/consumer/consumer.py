@@ -15,6 +15,7 @@ from tianyu.consumer.leases import LeaseKeeper
 from tianyu.consumer.limits import Limits
 from tianyu.consumer.logs import EngineLog, about
 from tianyu.consumer.messages import Succeeded, Workplace
+from tianyu.consumer.observer import Observer
 from tianyu.consumer.outages import is_outage
 from tianyu.consumer.outcomes import is_disk_full
 from tianyu.consumer.pool import ChildPool, Ended
@@ -72,15 +73,45 @@ class Consumer:
     database : Database
     broker : Broker
     config : ConsumerConfig
+    observer : Observer
+        Told of what happens.
     """
 
     database: Database
     broker: Broker
     config: ConsumerConfig
+    observer: Observer = field(default_factory=Observer)
     _draining: threading.Event = field(default_factory=threading.Event)
     _abandoning: threading.Event = field(default_factory=threading.Event)
     _pool: ChildPool | None = None
     _unreported: list[Ended] = field(default_factory=list)
+    _turned_at: float | None = None
+
+    @property
+    def turned_at(self) -> float | None:
+        """Monotonic time of the last turn of the loop; None before the first."""
+        return self._turned_at
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it claims no more."""
+        return self._draining.is_set()
+
+    @property
+    def paused_s(self) -> float:
+        """For how long it begins nothing more because of a full disk, seconds."""
+        return max(self._reporter.paused_until - time.monotonic(), 0.0)
+
+    @property
+    def leases(self) -> LeaseKeeper:
+        """The keeper of its leases; there once the loop turns."""
+        return self._leases
+
+    def children(self) -> tuple[int, int]:
+        """Return how many children work, and how many wait for work."""
+        children = list(self._pool.children) if self._pool is not None else []
+        n_busy = sum(child.claim is not None for child in children)
+        return n_busy, len(children) - n_busy
 
     def drain(self) -> None:
         """Ask to finish what runs and stop; safe in a signal handler. Twice: stop at once."""
@@ -161,6 +192,7 @@ class Consumer:
     def _loop(self, pool: ChildPool, is_done: Callable[[], bool] | None) -> None:
         pause_s = FIRST_PAUSE_S
         while not self._abandoning.is_set():
+            self._turned_at = time.monotonic()
             try:
                 self._report_all()
                 moved = self._fill_idle(pool)
@@ -220,9 +252,10 @@ class Consumer:
             ended = self._unreported[0]
             if not isinstance(ended.report, Succeeded):
                 crash_point(CrashPoint.BEFORE_FAILURE_RECORDED)
-            self._reporter.record(ended)
+            was_ours = self._reporter.record(ended)
             crash_point(CrashPoint.AFTER_REPORT)
             del self._unreported[0]
+            self.observer.ended(ended, was_ours=was_ours)
             self._leases.let_go(ended.claim)
             if self._is_news(ended):
                 self.broker.wake()

@@ -1,7 +1,9 @@
 """Running one claimed process: validate, compute, commit the products with the success."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -13,7 +15,7 @@ from tianyu.consumer.outcomes import excuse_of, failure_of
 from tianyu.consumer.usage import cpu_seconds, peak_memory_bytes
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.products import Products
-from tianyu.pipelines.step import find_step, validate
+from tianyu.pipelines.step import Step, StepParameters, find_step, validate
 from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
 from tianyu.schema.errors import LostClaimError
@@ -50,12 +52,26 @@ class Executor:
         try:
             parameters = validate(claim.command, claim.parameters)
             crash_point(CrashPoint.BEFORE_STEP)
-            products = find_step(claim.command).run(parameters, context)
+            products = self._run(find_step(claim.command), parameters, context)
             crash_point(CrashPoint.AFTER_STEP)
             return self._commit(claim, products, meter)
         except Exception as error:  # noqa: BLE001 - whatever a step raises is an outcome, not a crash
             excuse = excuse_of(error, self.database)
             return Failed(failure_of(error), meter.usage(), excuse)
+
+    def _run(self, step: Step[Any], parameters: StepParameters, context: StepContext) -> Products:
+        """Run a step; a copy of this process that it forked ends here.
+
+        The copy shares our connection to the database and our pipe to the consumer, and would
+        report the same end a second time.
+        """
+        ours = os.getpid()
+        try:
+            products: Products = step.run(parameters, context)
+        finally:
+            if os.getpid() != ours:
+                os._exit(0)
+        return products
 
     def _commit(self, claim: Claim, products: Products, meter: "_Meter") -> Report:
         def work(connection: Connection) -> Succeeded:

@@ -1,6 +1,7 @@
 """Keeping the leases of running processes alive, on a thread and connection of its own."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -32,6 +33,8 @@ class LeaseKeeper:
         Called in the thread of the keeper when there is something for :meth:`take_stops`.
     is_database_away : bool
         Whether the last beat failed; nobody's lease is judged then.
+    answered_at : float
+        Monotonic time of the last beat that did not.
     """
 
     database: Database
@@ -40,11 +43,22 @@ class LeaseKeeper:
     log: EngineLog
     on_stop: Callable[[], None]
     is_database_away: bool = False
+    answered_at: float = field(default_factory=time.monotonic)
     _stops: dict[int, Stop] = field(default_factory=dict)
     _held: dict[int, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
+
+    @property
+    def period_s(self) -> float:
+        """Time between two beats, seconds."""
+        return self.lease_s / BEATS_PER_LEASE
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
         """Start the thread."""
@@ -98,12 +112,12 @@ class LeaseKeeper:
             self.on_stop()
 
     def _run(self) -> None:
-        period_s = self.lease_s / BEATS_PER_LEASE
-        pause_s = period_s
+        period_s = pause_s = self.period_s
         while not self._stopping.wait(pause_s):
             try:
                 self.beat()
                 self.is_database_away, pause_s = False, period_s
+                self.answered_at = time.monotonic()
             except DBAPIError as error:
                 # An unreachable database is no reason to throw work away: keep computing,
                 # keep trying; whether the lease was lost is decided by the fence.

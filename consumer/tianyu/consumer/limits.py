@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tianyu.consumer.children import Child, Stop, Stopped
-from tianyu.consumer.usage import resident_bytes
+from tianyu.consumer.usage import has_subprocesses, resident_bytes
 
 LOOK_S = 1.0
-"""How often memory is measured; a look costs milliseconds."""
+"""How often memory is measured; a look costs milliseconds where there is a limit."""
 
 OUTGROWN = 0.5
 """Share of the memory limit above which a child is replaced once it is idle: what its earlier
@@ -56,25 +56,41 @@ class Limits:
         if stop is not None:
             child.stop(Stopped(stop, _TEXTS[stop]))
         elif child.busy_s > limit_s and not spare_slow:
-            text = f"it exceeded the time limit of its step, {limit_s:g} s"
+            text = (
+                f"it exceeded the time limit of its step, {limit_s:g} s; give it less to do at a "
+                "time, or give the step a longer time_limit_s"
+            )
             child.stop(Stopped(Stop.LIMIT, text))
 
     def is_time_to_look(self) -> bool:
         """Tell whether memory is to be measured now."""
         now = time.monotonic()
-        if self.memory_limit_bytes is None or now - self._last_look < LOOK_S:
+        if now - self._last_look < LOOK_S:
             return False
         self._last_look = now
         return True
 
     def weigh(self, child: Child) -> None:
-        """Measure a child's memory; ask it to end if it holds too much."""
-        limit = self.memory_limit_bytes
-        if limit is None or child.process.pid is None:
+        """Measure a child's memory; ask it to end if it holds too much.
+
+        An idle one is also replaced when its steps left programs running: nobody needs them,
+        and what they hold would be charged to whoever comes next.
+        """
+        limit, os_pid = self.memory_limit_bytes, child.process.pid
+        if os_pid is None:
             return
-        held = resident_bytes(child.process.pid)
+        held = resident_bytes(os_pid, with_family=limit is not None)
         child.peak_memory_bytes = max(child.peak_memory_bytes or 0, held)
-        child.has_outgrown = held > OUTGROWN * limit
+        if child.claim is None and child.has_worked:
+            child.has_worked = False
+            child.has_strays = has_subprocesses(os_pid)
+        has_too_much = limit is not None and held > OUTGROWN * limit
+        child.has_outgrown = has_too_much or child.has_strays
+        if limit is None:
+            return
         if child.claim is not None and held > limit:
-            text = f"it exceeded the memory limit: {held / 1e6:.0f} of {limit / 1e6:.0f} MB"
+            text = (
+                f"it exceeded the memory limit: {held / 1e6:.0f} of {limit / 1e6:.0f} MB; give it "
+                "less to do at a time, or raise memory_limit_bytes"
+            )
             child.stop(Stopped(Stop.LIMIT, text))

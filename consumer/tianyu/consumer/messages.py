@@ -5,7 +5,7 @@ may name the next claim already, see :mod:`tianyu.consumer.claiming`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class Workplace:
         Where a child that succeeded may claim its next process from by itself.
     """
 
-    database_url: str
+    database_url: str = field(repr=False)
     site_id: int
     root: Path
     worker_id: str

@@ -2,16 +2,15 @@
 
 import itertools
 import multiprocessing
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import wait
-from pathlib import Path
 
 from tianyu.consumer.children import TERMINATE_GRACE_S, Child, Died, Stop, Stopped, spawn
 from tianyu.consumer.messages import Ready, Report, Workplace
+from tianyu.consumer.scratch import Scratch, remove_stale
 from tianyu.schema.errors import TianyuError
 from tianyu.schema.transitions.claim import Claim
 
@@ -37,11 +36,14 @@ class Ended:
         None if the work never began.
     stopped : Stopped or None
         Why its child was told to stop, if it was.
+    duration_s : float
+        From its being handed to a child to its end, seconds.
     """
 
     claim: Claim
     report: Report | Died | None
     stopped: Stopped | None = None
+    duration_s: float = 0.0
 
 
 @dataclass
@@ -63,7 +65,8 @@ class ChildPool:
 
     def start(self) -> None:
         """Start all children."""
-        self._folder = tempfile.TemporaryDirectory(prefix="tianyu-", ignore_cleanup_errors=True)
+        remove_stale()
+        self._scratch = Scratch()
         self.children = [self._spawn() for _ in range(self.size)]
 
     def idle(self) -> list[Child]:
@@ -122,7 +125,7 @@ class ChildPool:
             child.process.join(max(deadline - time.monotonic(), 0.0))
         ended = self._early + [last for child in self.children for last in _end(child)]
         self.children, self._early = [], []
-        self._folder.cleanup()
+        self._scratch.remove()
         return ended
 
     def _glance(self) -> Iterator[Ended]:
@@ -138,7 +141,7 @@ class ChildPool:
 
     def _replace(self, child: Child) -> Iterator[Ended]:
         self.failed_starts = 0 if child.is_ready else self.failed_starts + 1
-        claim, stopped = child.claim, child.stopped
+        claim, stopped, busy_s = child.claim, child.stopped, child.busy_s
         died = child.bury()
         if self.failed_starts >= FAILED_STARTS:
             raise ChildStartError(
@@ -148,27 +151,27 @@ class ChildPool:
             )
         self.children[self.children.index(child)] = self._spawn()
         if claim is not None:
-            yield Ended(claim, died, stopped)
+            yield Ended(claim, died, stopped, busy_s)
 
     def _spawn(self) -> Child:
-        last_words = Path(self._folder.name) / f"{next(self._numbers)}.txt"
+        last_words = self._scratch.path / f"{next(self._numbers)}.txt"
         return spawn(self._context, self.place, last_words, self.takes_next)
 
 
 def _messages(child: Child) -> Iterator[Ended]:
     """Yield the reports of a child; one that died may have reported in the same breath."""
     while True:
-        claim, stopped = child.claim, child.stopped
+        claim, stopped, busy_s = child.claim, child.stopped, child.busy_s
         message = child.receive()
         if message is None:
             return
         if claim is not None and not isinstance(message, Ready):
-            yield Ended(claim, message, stopped)
+            yield Ended(claim, message, stopped, busy_s)
 
 
 def _end(child: Child) -> Iterator[Ended]:
     yield from _messages(child)
-    claim, stopped = child.claim, child.stopped
+    claim, stopped, busy_s = child.claim, child.stopped, child.busy_s
     died = child.bury()
     if claim is not None:
-        yield Ended(claim, died, stopped)
+        yield Ended(claim, died, stopped, busy_s)

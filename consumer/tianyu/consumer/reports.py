@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from sqlalchemy import Connection
 
-from tianyu.consumer.children import Died, Stop, Stopped
+from tianyu.consumer.children import Died, Stop, Stopped, told
 from tianyu.consumer.claiming import claim_under, following_token
 from tianyu.consumer.logs import EngineLog, about
 from tianyu.consumer.messages import ClaimLost, Excuse, Failed, Succeeded
@@ -38,8 +38,8 @@ class Reporter:
     disk_full_pause_s: float
     paused_until: float = 0.0
 
-    def record(self, ended: Ended) -> None:
-        """Record one end.
+    def record(self, ended: Ended) -> bool:
+        """Record one end; return whether the claim was still ours.
 
         Raises
         ------
@@ -49,13 +49,15 @@ class Reporter:
         claim, report = ended.claim, ended.report
         if isinstance(report, Succeeded):
             self.log.info("finished %s", claim.command, extra=about("succeed", claim))
-        elif isinstance(report, ClaimLost) or _is(ended.stopped, Stop.CLAIM_LOST):
+            return True
+        if isinstance(report, ClaimLost) or _is(ended.stopped, Stop.CLAIM_LOST):
             self._after_all(ended, "another worker owns it by now")
-        elif isinstance(report, Failed) and report.excuse is Excuse.DISK_FULL:
+            return False
+        if isinstance(report, Failed) and report.excuse is Excuse.DISK_FULL:
             self.paused_until = time.monotonic() + self.disk_full_pause_s
-            self._write(ended, _releasing(ended, self.disk_full_pause_s), report.failure.text)
-        else:
-            self._write(ended, *self._verdict(ended))
+            pausing = _releasing(ended, self.disk_full_pause_s)
+            return self._write(ended, pausing, report.failure.text)
+        return self._write(ended, *self._verdict(ended))
 
     def _verdict(self, ended: Ended) -> tuple[Callable[[Connection], object], str]:
         claim, report, stopped = ended.claim, ended.report, ended.stopped
@@ -70,7 +72,7 @@ class Reporter:
             return self._failing(ended, report.failure), report.failure.text
         if _is(stopped, Stop.NO_FAULT):
             return _releasing(ended, 0.0), stopped.text
-        text = f"{stopped.text}: {report}" if stopped else str(report)
+        text = _cause(stopped, report)
         return self._failing(ended, Failure(ErrorKind.UNEXPECTED, text)), text
 
     def _failing(self, ended: Ended, failure: Failure) -> Callable[[Connection], object]:
@@ -78,16 +80,17 @@ class Reporter:
         usage = _usage(ended)
         return lambda c: fail(c, claim.process_id, claim.token, failure, usage, budget=budget)
 
-    def _write(self, ended: Ended, work: Callable[[Connection], object], text: str) -> None:
+    def _write(self, ended: Ended, work: Callable[[Connection], object], text: str) -> bool:
         try:
             # Tried once: whoever reports also watches over children, and comes again.
             with self.database.write() as connection:
                 outcome = work(connection)
         except LostClaimError:
             self._after_all(ended, "its attempt was ended already")
-            return
+            return False
         where = getattr(outcome, "value", "cancelled")
         self._warn(ended, f"{text}; now {where}")
+        return True
 
     def _after_all(self, ended: Ended, text: str) -> None:
         """Look after a claim that was not ours any more: the child may have succeeded and died.
@@ -117,8 +120,15 @@ def _releasing(ended: Ended, pause_s: float) -> Callable[[Connection], object]:
     return lambda c: release(c, claim.process_id, claim.token, usage, pause_s=pause_s)
 
 
+def _cause(stopped: Stopped | None, report: object) -> str:
+    if stopped is None or not isinstance(report, Died):
+        return str(report)
+    # That it was killed is our doing; where it was then is what helps.
+    return told(f"{stopped.text}: {report.event}", report)
+
+
 def _usage(ended: Ended) -> Usage:
     report = ended.report
     if isinstance(report, Died):
-        return Usage(peak_memory_bytes=report.peak_memory_bytes)
+        return Usage(cpu_s=report.cpu_s, peak_memory_bytes=report.peak_memory_bytes)
     return Usage() if report is None else report.usage

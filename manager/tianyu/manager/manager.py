@@ -29,6 +29,18 @@ SWEEP_S = 10.0
 GATHER_S = 0.02
 """Between two rounds of a busy manager: a round costs the same for one event and for many."""
 
+
+@dataclass
+class Counts:
+    """What a manager has done since its start, for metrics."""
+
+    rounds: int = 0
+    dispatched: int = 0
+    messages_lost: int = 0
+    leases_lost: int = 0
+    outages: int = 0
+
+
 DEFAULT_LEASE_S = 60.0
 """Where no site is known yet."""
 
@@ -60,17 +72,28 @@ class Manager:
     config : ManagerConfig
     clock : callable
         Monotonic time, seconds.
+
+    Attributes
+    ----------
+    counts : Counts
+    answered_at : float
+        Time on ``clock`` at which the last round ended well.
+    complaint : str or None
+        Why the last round did not.
     """
 
     database: Database
     broker: Broker
     config: ManagerConfig = field(default_factory=ManagerConfig)
     clock: Callable[[], float] = time.monotonic
+    counts: Counts = field(default_factory=Counts)
+    complaint: str | None = None
     _next_sweep: float = 0.0
     _last_round: float = float("-inf")
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
+        self.answered_at = self.clock()
         self._reaper = Reaper(self.database, self.config.lease_loss_budget, self.clock)
         self._dispatcher = Dispatcher(self.database, self.broker)
 
@@ -86,6 +109,8 @@ class Manager:
                 moved = self.poll()
             except DBAPIError as error:
                 self._reaper.distrust()
+                self.counts.outages += 1
+                self.complaint = str(error.orig or error).splitlines()[0]
                 logger.warning(
                     "the database is away, trying again: %s", error, extra=fields("wait")
                 )
@@ -110,9 +135,13 @@ class Manager:
         moved = self.database.retry(reconcile) > 0
         if moved:
             crash_point(CrashPoint.AFTER_BLOCKING)
-        moved = bool(self._reaper.poll(self._leases_s())) or moved
+        taken_back = self._reaper.poll(self._leases_s())
+        self.counts.leases_lost += len(taken_back)
+        moved = bool(taken_back) or moved
         if self.broker.carries_messages:
             moved = self._deliver() or moved
+        self.counts.rounds += 1
+        self.answered_at, self.complaint = self.clock(), None
         return moved
 
     def reap_dead_local_workers(self) -> list[TakenBack]:
@@ -124,10 +153,14 @@ class Manager:
         return self._reaper.reap_dead_local_workers()
 
     def _deliver(self) -> bool:
-        moved = self._dispatcher.dispatch() > 0
+        dispatched = self._dispatcher.dispatch()
+        self.counts.dispatched += dispatched
+        moved = dispatched > 0
         if self.clock() >= self._next_sweep:
             self._next_sweep = self.clock() + SWEEP_S
-            moved = self._dispatcher.sweep() > 0 or moved
+            returned = self._dispatcher.sweep()
+            self.counts.messages_lost += returned
+            moved = returned > 0 or moved
         return moved
 
     def _leases_s(self) -> list[float]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
@@ -32,6 +32,11 @@ class Database:
     ------
     ConfigurationError
         If the URL cannot be read, names no file, or needs a driver that is not installed.
+
+    Attributes
+    ----------
+    disconnects : int
+        Connections that were lost since the start, for metrics.
     """
 
     def __init__(self, url: str) -> None:
@@ -39,10 +44,15 @@ class Database:
         # In memory every connection, and every process, would have a database of its own.
         if self.is_embedded and self.url.database in {None, "", ":memory:"}:
             raise ConfigurationError(
-                f"the database URL {url!r} names no file; give sqlite:///FOLDER/tianyu.sqlite"
+                f"the database URL {str(self)!r} names no file; give sqlite:///FOLDER/tianyu.sqlite"
             )
         self.engine = _engine(self.url)
         dialects.prepare(self.engine)
+        self.disconnects = 0
+        event.listen(self.engine, "handle_error", self._count_disconnect)
+
+    def _count_disconnect(self, context: ExceptionContext) -> None:
+        self.disconnects += bool(context.is_disconnect)
 
     @property
     def is_embedded(self) -> bool:

@@ -154,6 +154,8 @@ def prepare(engine: Engine) -> None:
         event.listen(engine, "reset", _roll_back_rest)
         event.listen(engine, "checkin", _note_use)
         event.listen(engine, "checkout", _ask_if_idle)
+        if "ssl_ca" in engine.url.query:
+            event.listen(engine, "connect", _refuse_plain_mysql)
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
@@ -214,6 +216,18 @@ def _ask_if_idle(connection: Any, record: Any, _proxy: Any) -> None:
         connection.ping(reconnect=False)
     except Exception as error:
         raise DisconnectionError from error
+
+
+def _refuse_plain_mysql(connection: Any, _record: Any) -> None:
+    # Drivers have been known to go on in plain text where the server offers no TLS.
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW SESSION STATUS LIKE 'Ssl_cipher'")
+        row = cursor.fetchone()
+    if row is None or not row[1]:
+        connection.close()
+        raise ConfigurationError(
+            "the database offers no TLS, but tls_ca or ssl_ca asks for it; enable it there"
+        )
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def _load(
     quote = connection.dialect.identifier_preparer.quote
     columns = ", ".join(quote(name) for name in names)
     # Not deleted by the context: Windows does not let the driver open it a second time.
-    handle, name = tempfile.mkstemp(prefix="tianyu-", suffix=".tsv")
+    handle, name = tempfile.mkstemp(prefix="tianyu-load-", suffix=".tsv")
     path = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:

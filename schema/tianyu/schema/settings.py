@@ -21,6 +21,7 @@ from pydantic_settings import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from tianyu.schema import tls
 from tianyu.schema.errors import ConfigurationError
 
 CONFIG_VARIABLE = "TIANYU_CONFIG"
@@ -67,6 +68,34 @@ class Settings(BaseSettings):
     failure_budget: int = Field(default=3, ge=1, description="failed attempts before giving up")
     lease_loss_budget: int = Field(default=3, ge=1, description="vanished workers before giving up")
     poll_s: float = Field(default=0.5, gt=0.0, description="pause between polls, seconds")
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="where services answer /metrics, /healthz, /readyz and /livez; none: nowhere",
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", description="address at which they listen for that"
+    )
+    tls_ca: Path | None = Field(
+        default=None,
+        description="certificates that vouch for database and broker; none: TLS as the URLs say",
+    )
+    tls_certificate: Path | None = Field(
+        default=None, description="our certificate, for servers that ask for one"
+    )
+    tls_key: Path | None = Field(default=None, description="the key of our certificate")
+    max_image_pixels: int = Field(
+        default=2**28, ge=2**16, description="largest image that is read, pixels"
+    )
+    memory_limit_bytes: int | None = Field(
+        default=None,
+        ge=100_000_000,
+        description="most that one process of a consumer may hold, bytes; none: no limit",
+    )
+    disk_full_pause_s: float = Field(
+        default=30.0, gt=0.0, description="how long nothing is begun after a full disk, seconds"
+    )
 
     @field_validator("log_level", mode="before")
     @classmethod
@@ -86,12 +115,24 @@ class Settings(BaseSettings):
         toml = TomlConfigSettingsSource(settings_cls, _present(config_file()))
         return init_settings, env_settings, SecretFiles(settings_cls), toml
 
+    @property
+    def database_address(self) -> str:
+        """URL of the database with password and TLS, for opening it; never for showing."""
+        return tls.database_address(self.database_url.get_secret_value(), self)
+
+    @property
+    def broker_address(self) -> str:
+        """URL of the broker with password and TLS, for opening it; never for showing."""
+        return tls.broker_address(self.broker_url.get_secret_value(), self)
+
     def shown(self) -> dict[str, Any]:
         """Return the settings for showing to people: passwords replaced by stars."""
         values = self.model_dump()
         for name, value in values.items():
             if isinstance(value, SecretStr):
                 values[name] = _without_password(value.get_secret_value())
+            elif isinstance(value, Path):
+                values[name] = str(value)
         return values
 
 
@@ -119,7 +160,7 @@ def load_settings(**overrides: Any) -> Settings:
         what is wrong.
     """
     try:
-        return Settings(**{k: v for k, v in overrides.items() if v is not None})
+        settings = Settings(**{k: v for k, v in overrides.items() if v is not None})
     except ValidationError as error:
         lines = [f"  {e['loc'][0] if e['loc'] else '?'}: {e['msg']}" for e in error.errors()]
         raise ConfigurationError(
@@ -132,6 +173,8 @@ def load_settings(**overrides: Any) -> Settings:
             f"the settings file {culprit} cannot be read: {error}; mend it, or name "
             f"another in {CONFIG_VARIABLE} or TIANYU_…_FILE"
         ) from error
+    tls.check(settings)
+    return settings
 
 
 def _without_password(url: str) -> str:

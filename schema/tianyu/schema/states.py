@@ -1,9 +1,10 @@
 """States of a process, and which may follow which.
 
 The functions in :mod:`tianyu.schema.transitions` are the only code that writes a state;
-a test compares what they do with :data:`TRANSITIONS`.
+a test compares what they do with :data:`REGISTRY`.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -40,18 +41,75 @@ CANCELLABLE = frozenset({State.WAITING, State.READY, State.QUEUED, State.BLOCKED
 RESCUABLE = frozenset({State.FAILED, State.CANCELLED})
 """States that a rescue leaves."""
 
-TRANSITIONS: dict[State, frozenset[State]] = {
-    State.WAITING: frozenset({State.READY, State.BLOCKED, State.CANCELLED}),
-    State.READY: frozenset({State.QUEUED, State.RUNNING, State.CANCELLED}),
-    State.QUEUED: frozenset({State.RUNNING, State.READY, State.CANCELLED}),
-    State.RUNNING: frozenset({State.SUCCEEDED, State.FAILED, State.READY, State.CANCELLED}),
-    State.BLOCKED: frozenset({State.WAITING, State.READY, State.CANCELLED}),
+
+@dataclass(frozen=True)
+class Transition:
+    """One allowed change of state.
+
+    Attributes
+    ----------
+    start, end : State
+    cause : str
+        What happened.
+    actor : str
+        Who does it: publisher, manager, consumer or operator.
+    place : str
+        Function that does it, ``module.function`` below :mod:`tianyu.schema.transitions`.
+    """
+
+    start: State
+    end: State
+    cause: str
+    actor: str
+    place: str
+
+
+_ROWS = (
+    ("waiting", "ready", "its last parent succeeded", "consumer", "finish.succeed"),
+    ("waiting", "blocked", "an ancestor ended badly", "manager", "blocking.reconcile"),
+    ("waiting", "cancelled", "cancel", "operator", "operator.cancel"),
+    ("ready", "queued", "handed to the broker", "manager", "dispatch.take_ready"),
+    ("ready", "running", "claimed (embedded)", "consumer", "claim.claim_next"),
+    ("ready", "cancelled", "cancel", "operator", "operator.cancel"),
+    ("queued", "running", "claimed", "consumer", "claim.claim_queued"),
+    ("queued", "ready", "never confirmed", "manager", "dispatch.return_unconfirmed"),
+    ("queued", "ready", "message lost", "manager", "dispatch.return_lost"),
+    ("queued", "cancelled", "cancel", "operator", "operator.cancel"),
+    ("running", "succeeded", "products committed", "consumer", "finish.succeed"),
+    ("running", "ready", "failed, to be tried again", "consumer", "finish.fail"),
+    ("running", "failed", "failed for good", "consumer", "finish.fail"),
+    ("running", "cancelled", "failed after cancel", "consumer", "finish.fail"),
+    ("running", "ready", "given back", "consumer", "finish.release"),
+    ("running", "cancelled", "given back after cancel", "consumer", "finish.release"),
+    ("running", "cancelled", "stopped on cancel", "consumer", "finish.cancel_running"),
+    ("running", "ready", "worker vanished", "manager", "leases.reap"),
+    ("running", "failed", "worker vanished too often", "manager", "leases.reap"),
+    ("running", "cancelled", "worker vanished after cancel", "manager", "leases.reap"),
+    ("blocked", "waiting", "ancestors freed", "manager", "blocking.reconcile"),
+    ("blocked", "ready", "ancestors freed", "manager", "blocking.reconcile"),
+    ("blocked", "cancelled", "cancel", "operator", "operator.cancel"),
     # It has run, so its parents succeeded; a cancelled one may still have parents to wait for.
-    State.FAILED: frozenset({State.READY}),
-    State.CANCELLED: frozenset({State.READY, State.WAITING, State.BLOCKED}),
-    State.SUCCEEDED: frozenset(),
+    ("failed", "ready", "rescue", "operator", "operator.rescue"),
+    ("cancelled", "ready", "rescue", "operator", "operator.rescue"),
+    ("cancelled", "waiting", "rescue", "operator", "operator.rescue"),
+    ("cancelled", "blocked", "rescue", "operator", "operator.rescue"),
+)
+
+REGISTRY: tuple[Transition, ...] = tuple(
+    Transition(State(start), State(end), *rest) for start, end, *rest in _ROWS
+)
+"""Every allowed change of state, and the only function that makes it for that cause.
+
+``docs/state-machine.md`` shows it as a diagram and a table, which a test compares.
+"""
+
+INITIAL = frozenset({State.READY, State.WAITING, State.BLOCKED})
+"""States in which a publishing transaction leaves its new processes."""
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    start: frozenset(t.end for t in REGISTRY if t.start is start) for start in State
 }
-"""Every allowed change of state."""
+"""Which states may follow a state; from :data:`REGISTRY`."""
 
 
 class Outcome(StrEnum):

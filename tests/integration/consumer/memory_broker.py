@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from tianyu.broker.errors import BrokerUnreachableError
-from tianyu.broker.interface import Hint, QueueAddress
+from tianyu.broker.interface import Hint, QueueAddress, Trouble
 
 
 @dataclass
@@ -22,8 +22,13 @@ class MemoryBroker:
     sent: list[int] = field(default_factory=list)
     unacknowledged: int = 0
     prefetch: int = 0
+    n_reconnects: int = 0
     _messages: dict[int, deque[int]] = field(default_factory=dict)
     _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def trouble(self) -> Trouble | None:
+        """Say so while away."""
+        return Trouble("the broker is away", 0.0) if self.is_away else None
 
     def publish(self, queue: QueueAddress, process_ids: Sequence[int]) -> Collection[int]:
         """Confirm everything, also what is lost afterwards; nothing while away or mute."""
@@ -67,6 +72,11 @@ class MemoryBroker:
         if self.is_away:
             raise BrokerUnreachableError("the broker is away")
         return len(self._messages.get(queue.id, ()))
+
+    def n_dead(self, queue: QueueAddress) -> int:
+        """Return none: whatever is sent here can be read."""
+        del queue
+        return 0
 
     def wake(self) -> None:
         """Wake all who wait."""

@@ -78,17 +78,37 @@ def test_children_that_cannot_start_end_the_consumer_and_blame_no_process(
 @pytest.mark.parametrize(
     ("died", "text"),
     [
-        (Died(7), "its child process ended by itself with exit code 7"),
-        (Died(-9), "its child process was killed by signal 9 (SIGKILL)"),
-        (Died(-200), "its child process was killed by signal 200"),
+        (
+            Died(7),
+            (
+                "its child process ended by itself with exit code 7; a library that it uses has "
+                "ended it; try it by hand with the same parameters"
+            ),
+        ),
+        (
+            Died(-9),
+            (
+                "its child process was killed by signal 9 (SIGKILL); most likely the system was "
+                "out of memory (see its kernel log): run fewer processes at a time, or set "
+                "memory_limit_bytes"
+            ),
+        ),
         (
             Died(-11, "Fatal Python error"),
-            "its child process was killed by signal 11 (SIGSEGV); it was at\nFatal Python error",
+            (
+                "its child process was killed by signal 11 (SIGSEGV); compiled code crashed; "
+                "update the library below, or report it with this text; it was at\n"
+                "Fatal Python error"
+            ),
         ),
     ],
 )
-def test_a_death_is_told_in_words(died: Died, text: str) -> None:
+def test_a_death_is_told_in_words_with_what_to_do(died: Died, text: str) -> None:
     assert str(died) == text
+
+
+def test_a_signal_without_a_name_has_its_number() -> None:
+    assert Died(-200).event == "its child process was killed by signal 200"
 
 
 def test_last_words_are_read_once_and_need_not_be_there(tmp_path: Path) -> None:

@@ -186,6 +186,34 @@ def crash_with_fork(parameters: Named, context: StepContext) -> Products:
     os._exit(7)
 
 
+@step("fork_and_return", parameters=Named, reads=(), writes=())
+def fork_and_return(parameters: Named, context: StepContext) -> Products:
+    """Return twice: once as itself, and once as a copy of itself."""
+    copy = os.fork()
+    if copy == 0:
+        time.sleep(0.3)
+    else:
+        _note(parameters, copy)
+    return _row(context)
+
+
+@step("leave_program", parameters=Named, reads=(), writes=())
+def leave_program(parameters: Named, context: StepContext) -> Products:
+    """Succeed, and leave a program running."""
+    program = subprocess.Popen(["sleep", "600"])
+    _note(parameters, program.pid)
+    return _row(context)
+
+
+@step("compute_and_crash", parameters=Lasting, reads=(), writes=())
+def compute_and_crash(parameters: Lasting, context: StepContext) -> Products:
+    """Keep a processor busy for a while, and end without a word."""
+    start = time.process_time()
+    while time.process_time() - start < parameters.seconds:
+        sum(range(1000))
+    os._exit(7)
+
+
 @step("meet_full_disk", parameters=Named, reads=(), writes=())
 def meet_full_disk(parameters: Named, context: StepContext) -> Products:
     """Meet a full disk, unless somebody has made room by making a file."""

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.engine.world import LEASE_S, QUEUE, World
 
 from tianyu.schema.errors import LostClaimError
-from tianyu.schema.states import TRANSITIONS, ErrorKind, State
+from tianyu.schema.states import REGISTRY, TRANSITIONS, ErrorKind, State
 from tianyu.schema.transitions import dispatch, finish
 from tianyu.schema.transitions.claim import Claim, claim_next, claim_queued, heartbeat
 
@@ -24,6 +24,9 @@ succeed              .          .          .          succeeded  .          .   
 fail_permanently     .          .          .          failed     .          .          .          .
 fail_transiently     .          .          .          ready      .          .          .          .
 fail_unexpectedly    .          .          .          ready      .          .          .          .
+fail_after_cancel    cancelled  cancelled  cancelled  cancelled  .          .          .          cancelled
+release_after_cancel cancelled  cancelled  cancelled  cancelled  .          .          .          cancelled
+vanish_after_cancel  cancelled  cancelled  cancelled  cancelled  .          .          .          cancelled
 stop                 .          .          .          cancelled  .          .          .          .
 release              .          .          .          ready      .          .          .          .
 vanish               .          .          .          ready      .          .          .          .
@@ -185,6 +188,21 @@ def reconcile(case: Case) -> None:
     case.world.reconcile()
 
 
+def fail_after_cancel(case: Case) -> None:
+    cancel(case)
+    fail_transiently(case)
+
+
+def release_after_cancel(case: Case) -> None:
+    cancel(case)
+    release(case)
+
+
+def vanish_after_cancel(case: Case) -> None:
+    cancel(case)
+    vanish(case)
+
+
 EVENTS: dict[str, Callable[[Case], None]] = {
     "take_ready": take_ready,
     "claim_next": claim_next_one,
@@ -197,6 +215,9 @@ EVENTS: dict[str, Callable[[Case], None]] = {
     "fail_permanently": fail_permanently,
     "fail_transiently": fail_transiently,
     "fail_unexpectedly": fail_unexpectedly,
+    "fail_after_cancel": fail_after_cancel,
+    "release_after_cancel": release_after_cancel,
+    "vanish_after_cancel": vanish_after_cancel,
     "stop": stop,
     "release": release,
     "vanish": vanish,
@@ -210,6 +231,7 @@ EVENTS: dict[str, Callable[[Case], None]] = {
 }
 NEED_A_CLAIM = {
     "succeed", "fail_permanently", "fail_transiently", "fail_unexpectedly", "stop", "release",
+    "fail_after_cancel", "release_after_cancel",
 }  # fmt: skip
 
 
@@ -268,3 +290,46 @@ def test_every_allowed_change_of_state_is_in_a_test_above() -> None:
 
 def test_every_state_has_its_row_in_the_table_of_changes() -> None:
     assert set(TRANSITIONS) == set(State)
+
+
+PLACES = {
+    "take_ready": "dispatch.take_ready",
+    "claim_next": "claim.claim_next",
+    "follow_hint": "claim.claim_queued",
+    "return_unconfirmed": "dispatch.return_unconfirmed",
+    "return_lost": "dispatch.return_lost",
+    "succeed": "finish.succeed",
+    "fail_permanently": "finish.fail",
+    "fail_transiently": "finish.fail",
+    "fail_unexpectedly": "finish.fail",
+    "fail_after_cancel": "finish.fail",
+    "release_after_cancel": "finish.release",
+    "vanish_after_cancel": "leases.reap",
+    "stop": "finish.cancel_running",
+    "release": "finish.release",
+    "vanish": "leases.reap",
+    "vanish_too_often": "leases.reap",
+    "cancel": "operator.cancel",
+    "rescue": "operator.rescue",
+    "parent_is_rescued": "blocking.reconcile",
+    "parent_breaks": "blocking.reconcile",
+}
+"""The function under test, by event."""
+
+
+def test_the_registry_holds_what_the_functions_do_and_nothing_else() -> None:
+    seen = {
+        (start, end, PLACES[event])
+        for event, start, end in _cells()
+        # What cancels at once is the cancelling itself, whatever comes after it.
+        if event in PLACES and end is not start
+        and not (event.endswith("_after_cancel") and start is not State.RUNNING)
+    }  # fmt: skip
+    seen |= {
+        (State.WAITING, State.READY, "finish.succeed"),  # parent_succeeds
+        (State.BLOCKED, State.READY, "blocking.reconcile"),  # parent_succeeds
+        # The two tests on rescued processes above.
+        (State.CANCELLED, State.READY, "operator.rescue"),
+        (State.CANCELLED, State.BLOCKED, "operator.rescue"),
+    }
+    assert seen == {(t.start, t.end, t.place) for t in REGISTRY}

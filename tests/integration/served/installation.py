@@ -55,6 +55,8 @@ class Installation:
     broker_url: str
     folder: Path
     services: list[Service] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+    """More of them, for what is started from now on."""
 
     def __post_init__(self) -> None:
         self.database = Database(self.database_url)
@@ -76,6 +78,7 @@ class Installation:
             "TIANYU_POLL_S": "0.2",
             "TIANYU_LEASE_S": str(LEASE_S),
             "OMP_NUM_THREADS": "1",
+            **self.variables,
         }
 
     def run(self, *arguments: str) -> str:

@@ -3,15 +3,12 @@
 import math
 from dataclasses import dataclass
 
+from tianyu.pipelines.fits import limits
 from tianyu.pipelines.fits.cards import CARD_LENGTH, Cards, parse_cards
 from tianyu.pipelines.fits.errors import FitsError
 from tianyu.pipelines.fits.streams import FitsStream, truncated
 
 BLOCK_BYTES = 2880
-
-MAX_PIXELS = 2**28
-"""Largest image that is read: 16384 × 16384, 1 GiB in float32. A few bytes of header can
-declare any size, so it is refused before anything is allocated."""
 
 # 36 cards each; the longest real headers (mosaics with their calibration's history) have
 # a few hundred blocks. A compressed file of blanks would otherwise be read for ever.
@@ -160,15 +157,17 @@ def _data_bytes(cards: Cards, name: str) -> int:
 
 def _check_extent(hdu: Hdu, stream: FitsStream) -> None:
     """Refuse data that the file does not hold, or that would take for ever to pass over."""
-    if hdu.is_image and math.prod(hdu.axes) > MAX_PIXELS:
-        raise FitsError(
-            f"{stream.name}: declares an image of {hdu.axes[0]} × {hdu.axes[1]} pixels, above "
-            f"the limit of {MAX_PIXELS}; it is corrupt, or must be cut into parts"
-        )
-    if hdu.data_bytes > MAX_PIXELS * 8:
-        raise FitsError(f"{stream.name}: declares {hdu.data_bytes} bytes of data; it is corrupt")
+    if hdu.is_image:
+        height, width = hdu.image_shape
+        limits.check_image(stream.name, width, height)
+        if hdu.is_compressed:
+            image_bytes = abs(hdu.bits) // 8 * width * height
+            limits.check_expansion(stream.name, image_bytes, hdu.data_bytes)
+    limits.check_data(stream.name, hdu.data_bytes)
     end = hdu.data_start + hdu.data_bytes
-    if stream.size_bytes is not None and end > stream.size_bytes:
+    if stream.size_bytes is None:
+        limits.check_expansion(stream.name, end, stream.stored_bytes)
+    elif end > stream.size_bytes:
         raise truncated(stream.name, f"{end} bytes are declared, {stream.size_bytes} are there")
 
 

@@ -14,7 +14,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from tianyu.pipelines.fits.errors import FitsError
-from tianyu.pipelines.fits.hdus import MAX_PIXELS, Hdu, choose_image, scan_hdus
+from tianyu.pipelines.fits.hdus import Hdu, choose_image, scan_hdus
+from tianyu.pipelines.fits.limits import max_pixels
 from tianyu.pipelines.fits.streams import FitsStream, open_fits
 
 Pixels: TypeAlias = NDArray[Any]
@@ -52,7 +53,7 @@ def read_pixels(path: str | PathLike[str], *, extension: int | str | None = None
     ------
     FitsError
         If the file is not FITS, is truncated or corrupt, is larger than
-        :data:`~tianyu.pipelines.fits.hdus.MAX_PIXELS`, or holds no image that can be chosen.
+        the setting ``max_image_pixels``, or holds no image that can be chosen.
     MissingInputError
         If there is no file.
     """
@@ -94,7 +95,7 @@ def _read_plain(stream: FitsStream, hdu: Hdu) -> Pixels:
 def _decode_tiles(stream: FitsStream, hdu: Hdu) -> Pixels:
     """Decode a tile-compressed image; integers come as stored, floats as meant."""
     tile = math.prod(hdu.cards.number(f"ZTILE{axis}") or 1.0 for axis in (1, 2))
-    if tile > MAX_PIXELS:  # tiles are allocated whole, and may be larger than the image
+    if tile > max_pixels():  # tiles are allocated whole, and may be larger than the image
         raise FitsError(f"{stream.name}: declares tiles of {tile:g} pixels; it is corrupt")
     stream.content.seek(0)
     try:

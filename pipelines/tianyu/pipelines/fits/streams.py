@@ -49,6 +49,8 @@ class FitsStream:
     content: Content
     size_bytes: int | None
     """``None`` for a compressed file, whose length is known at its end only."""
+    stored_bytes: int
+    """Length of the file as it lies on the disk."""
 
     def fill(self, buffer: memoryview) -> None:
         """Fill ``buffer`` with the next bytes, or say that the file is truncated."""
@@ -106,11 +108,12 @@ def open_fits(path: str | PathLike[str]) -> Iterator[FitsStream]:
 def _decompressed(file: RawIOBase, name: str) -> Iterator[FitsStream]:
     magic = file.read(3) or b""
     file.seek(0)
+    stored = os.fstat(file.fileno()).st_size
     if magic.startswith(_GZIP_MAGIC):
         with gzip.GzipFile(fileobj=file) as content:
-            yield FitsStream(name, content, None)
+            yield FitsStream(name, content, None, stored)
     elif magic == _BZIP2_MAGIC:
         with bz2.BZ2File(file) as content:
-            yield FitsStream(name, content, None)
+            yield FitsStream(name, content, None, stored)
     else:
-        yield FitsStream(name, file, os.fstat(file.fileno()).st_size)
+        yield FitsStream(name, file, stored, stored)
