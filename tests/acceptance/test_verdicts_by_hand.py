@@ -94,17 +94,18 @@ def say(out: Path, sayings: list[Saying]) -> None:
 
 
 def test_only_what_depends_on_the_verdicts_is_repeated(after: tuple[Path, dict[str, Any]]) -> None:
-    """Worked by hand: a reference and three chunks stay; 9 of 13 and the take-over follow."""
+    """Worked by hand: a reference and three chunks stay; 12 of 16 and the take-over follow."""
     out, answer = after
     assert (answer["n_changed"], answer["was"], answer["run"]) == (2, FIRST, FIRST + 1)
-    assert (answer["n_reused"], answer["reused_run"], answer["n_processes"]) == (4, FIRST, 10)
+    assert (answer["n_reused"], answer["reused_run"], answer["n_processes"]) == (4, FIRST, 13)
     assert answer["is_current"]
     commands = dict(rows(out, (
         "SELECT command, COUNT(*) FROM process WHERE run_id = 5 GROUP BY command"
     )))  # fmt: skip
     assert commands == {
-        "adopt_measurements": 1, "select_frames": 1, "stack_frames": 1, "detect_sources": 1,
-        "fixed_pattern": 1,         "extract_flux": 3, "relative_photometry": 1, "diagnostics": 1,
+        "adopt_measurements": 1, "select_frames": 1, "stack_frames": 1, "solve_field": 1,
+        "detect_sources": 1, "match_catalogue": 1, "fixed_pattern": 1, "extract_flux": 3,
+        "relative_photometry": 1, "calibrate_magnitudes": 1, "diagnostics": 1,
     }  # fmt: skip
     assert rows(out, "SELECT COUNT(*) FROM process WHERE state <> 'succeeded'") == [(0,)]
 
@@ -118,7 +119,7 @@ def test_the_result_is_that_of_a_fresh_run_to_the_last_digit(
     database = Database(sqlite_url(out / "tianyu.sqlite"))
     fresh = publish_again(database, FIRST, is_fresh=True)
     database.dispose()
-    assert (fresh.n_processes, fresh.n_reused) == (13, 0)
+    assert (fresh.n_processes, fresh.n_reused) == (16, 0)
     # Publishes the same run, since verdicts outlive it, and so continues this one.
     reduce(frames, out)
     expected = rows(out, CURVES)

@@ -185,7 +185,7 @@ def test_frames_are_registered_under_a_name_and_published_once(
     light = published["observations"][-1]
     assert light["n_new"] == 0
     assert light["run"]["is_new"]
-    assert light["run"]["n_processes"] == 13
+    assert light["run"]["n_processes"] == 16
 
     run = light["run"]["run_id"]
     again = invoke(url, "publish", "first night", "--chunk", "4")

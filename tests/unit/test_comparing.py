@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tianyu.pipelines.comparing import FEWEST_CANDIDATES, Method, choose_candidates, compare
+from tianyu.pipelines.comparing import (
+    FEWEST_CANDIDATES,
+    KnownStars,
+    Method,
+    choose_candidates,
+    compare,
+)
 from tianyu.pipelines.cube import FluxCube, load_cube
 from tianyu.pipelines.science.flags import FluxFlag
 
@@ -125,7 +131,10 @@ def test_a_known_variable_serves_nobody():
     cube = make_cube()
     is_variable = np.zeros(60, dtype=bool)
     is_variable[5] = True
-    candidates, _ = choose_candidates(cube, 1, Method.ENSEMBLE, is_variable)
+    nowhere = np.full(60, np.nan)
+    candidates, _ = choose_candidates(
+        cube, 1, Method.ENSEMBLE, KnownStars(is_variable, nowhere, nowhere)
+    )
     assert not candidates.is_candidate[5]
     comparison = compare(cube, candidates, Method.ENSEMBLE)
     assert 5 not in comparison.groups[0].references

@@ -26,7 +26,7 @@ def test_a_whole_header_with_nothing_to_assume():
             "SITELONG": "-105 49 13", "ST": "13 12 22.77", "ALT-OBS": 2788.0, "EGAIN": 1.5,
             "RDNOISE": 8.0, "SATURATE": 60000, "BITPIX": 16, "BZERO": 32768.0, "XBINNING": 1,
             "YBINNING": 1, "INSTRUME": "dcam", "TELESCOP": "0.5-m", "CCD-TEMP": -25.0,
-            "XPIXSZ": 13.0, "FOCALLEN": 4014.0, "APTDIA": 508.0,
+            "XPIXSZ": 13.0, "FOCALLEN": 4014.0, "APTDIA": 508.0, "AIRMASS": 1.2,
         },
         name="LPSEB35_g.fits",
         shape=(1024, 2048),
@@ -40,6 +40,7 @@ def test_a_whole_header_with_nothing_to_assume():
         ceiling_adu=65535.0, pixel_scale_arcsec=pytest.approx(0.66802, abs=1e-5),
         aperture_diameter_m=0.508, width=2048, height=1024, binning_x=1, binning_y=1,
         instrument_name="dcam", telescope_name="0.5-m", ccd_temperature_c=-25.0, wcs_cards=None,
+        stated={"airmass": 1.2},
         notes=(),
     )  # fmt: skip
 

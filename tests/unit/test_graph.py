@@ -50,17 +50,20 @@ def test_one_night_of_five_frames_in_chunks_of_two():
         "calibrate_align", "calibrate_align", "calibrate_align",
         "select_frames",
         "stack_frames",
+        "solve_field",
         "detect_sources",
+        "match_catalogue",
         "fixed_pattern",
         "extract_flux", "extract_flux", "extract_flux",
         "relative_photometry",
+        "calibrate_magnitudes",
         "diagnostics",
     ]  # fmt: skip
     number = {process.id: i for i, process in enumerate(processes)}
     parents = [sorted(number[parent] for parent in process.parents) for process in processes]
     assert parents == [
-        [], [0], [0], [0], [1, 2, 3], [1, 2, 3, 4], [5], [6], [7], [7], [7],
-        [8, 9, 10], [11],
+        [], [0], [0], [0], [1, 2, 3], [1, 2, 3, 4], [5], [5, 6], [7], [7],
+        [9], [9], [9], [8, 10, 11, 12], [13], [13],
     ]  # fmt: skip
     align = of(processes, "calibrate_align")
     assert [p.parameters["frames"] for p in align] == [[1, 2], [3, 4], [5]]
@@ -212,7 +215,7 @@ def test_one_pass_measures_each_chunk_once_after_the_template():
     )
     assert [process.command for process in processes] == [
         "adopt_template", "measure_frames", "measure_frames", "select_frames",
-        "relative_photometry", "diagnostics",
+        "relative_photometry", "calibrate_magnitudes", "diagnostics",
     ]  # fmt: skip
     adopt, *chunks_of = processes[:3]
     assert adopt.parents == (99,)

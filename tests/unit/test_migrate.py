@@ -46,6 +46,23 @@ VIEWS = {
     "light_curve": LIGHT_CURVE,
     "light_curve_all": LIGHT_CURVE,
     "stack_light_curve": [*LIGHT_CURVE, "time_scale", "n_frames", "exposure_s"],
+    "magnitude_curve": [
+        "source_id",
+        "source_name",
+        "utc_mid",
+        "jd_utc_mid",
+        "bjd_tdb_mid",
+        "filter",
+        "magnitude",
+        "magnitude_error",
+        "catalogue",
+        "zero_point_scatter",
+        "zero_point_stars",
+        "frame_is_good",
+        "image_id",
+        "observation_id",
+        "run_id",
+    ],
     "stack_light_curve_all": [*LIGHT_CURVE, "time_scale", "n_frames", "exposure_s"],
 }
 

@@ -160,3 +160,62 @@ def test_dates_outside_the_bundled_tables_work_without_network_or_warning(year):
 def test_what_is_no_time_or_place_is_refused(start, exposure, changes, complaint):
     with pytest.raises(UnusableDataError, match=complaint):
         times_of([start], exposure, **changes)
+
+
+def moon_on(when: datetime, **place: float) -> FrameTimes:
+    return frame_times([when], np.array([0.0]), **{**SITE, **FIELD, **place})
+
+
+@pytest.mark.parametrize(
+    ("when", "lit"),
+    [
+        # Phases by the Astronomical Almanac: full moon 2017-12-03 15:47, new 2017-12-18 06:30,
+        # first quarter 2017-12-26 09:20 UTC.
+        (datetime(2017, 12, 3, 15, 47), 1.0),
+        (datetime(2017, 12, 18, 6, 30), 0.0),
+        (datetime(2017, 12, 26, 9, 20), 0.5),
+    ],
+)
+def test_the_phase_of_the_moon(when: datetime, lit: float) -> None:
+    # From the Earth's surface instead of its centre: up to a degree, at quarter 0.8 %.
+    assert moon_on(when).moon_illumination[0] == pytest.approx(lit, abs=0.012)
+
+
+def test_the_place_of_the_moon_in_a_textbook() -> None:
+    """Meeus, example 47.a: 1992 April 12, 0h TD, apparent α = 134.688470°, δ = +13.768368°.
+
+    From a site for which it then stands high; the parallax takes at most 0.4° off at 65° height.
+    """
+    when = datetime(1992, 4, 11, 23, 59, 1)
+    times = moon_on(when, ra_deg=134.69, dec_deg=13.77, latitude_deg=13.8, longitude_deg=-66.0)
+    assert times.moon_altitude_deg[0] > 60.0
+    assert times.moon_distance_deg[0] < 0.6
+    assert times.moon_illumination[0] == pytest.approx(0.6786, abs=0.01)
+
+
+def test_heliocentric_time_by_erfa_alone() -> None:
+    """HJD from ERFA's series for the Earth, without astropy's frames."""
+    import erfa
+
+    times = times_of()
+    utc = Time(times.utc_mid, scale="utc")
+    heliocentric, _ = erfa.epv00(utc.tdb.jd1, utc.tdb.jd2)
+    ra, dec = np.radians([FIELD["ra_deg"], FIELD["dec_deg"]])
+    towards = [np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)]
+    travel_s = heliocentric["p"] @ towards * 499.004784
+    expected = times.jd_utc_mid + travel_s * SECOND
+    # The site's distance from the Earth's centre: 21 ms.
+    assert np.abs(times.hjd_utc_mid - expected).max() < 0.03 * SECOND
+    # The Sun moves about the barycentre by up to 4 s.
+    difference_s = (times.bjd_tdb_mid - times.hjd_utc_mid) / SECOND - 69.184
+    assert np.abs(difference_s).max() < 5.0
+
+
+def test_nothing_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    def refuse(*_args: object) -> None:
+        raise AssertionError("a connection was tried")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert np.isfinite(moon_on(datetime(2035, 5, 1)).moon_distance_deg[0])

@@ -17,6 +17,7 @@ from tianyu.cli.options import DatabaseOption, JsonOption, ObservationOption, Ru
 from tianyu.cli.queries import source_search
 from tianyu.cli.queries.conditions import Conditions, read_conditions
 from tianyu.cli.queries.light_curve import read_light_curve
+from tianyu.cli.queries.magnitudes import with_magnitudes
 from tianyu.cli.queries.observations import find_observation
 from tianyu.cli.queries.runs import newest_reduction, read_run
 from tianyu.cli.queries.source_search import FoundSource
@@ -65,6 +66,10 @@ def lightcurve_command(
             "--time-scale", metavar="N|Mmin", help="On stacks of 5 frames, or of 10min, if made."
         ),
     ] = None,
+    magnitudes: Annotated[
+        bool,
+        typer.Option("--magnitudes", help="Calibrated magnitudes beside the relative fluxes."),
+    ] = False,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .png, .pdf or .svg.")
     ] = None,
@@ -97,6 +102,8 @@ def lightcurve_command(
             all_radii=all_radii,
             time_scale=None if time_scale is None else TimeScale.parse(time_scale).name,
         )
+        if magnitudes:
+            curve = with_magnitudes(connection, curve)
         if good_only:
             curve = _good_only(curve)
         conditions = read_conditions(connection, curve) if plot is not None else None

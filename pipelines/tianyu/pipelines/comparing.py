@@ -70,8 +70,24 @@ class Comparison:
     group_of: IntArray | None
 
 
+@dataclass(frozen=True)
+class KnownStars:
+    """What a catalogue knows of the sources of a cube.
+
+    Attributes
+    ----------
+    is_variable : ndarray of bool, shape (n_source,)
+    distance_1, distance_2 : ndarray, shape (n_source,)
+        To the nearest and second nearest catalogue star, arcseconds; NaN where there is none.
+    """
+
+    is_variable: BoolArray
+    distance_1: FloatArray
+    distance_2: FloatArray
+
+
 def choose_candidates(
-    cube: FluxCube, aperture: int, method: Method, is_variable: BoolArray | None = None
+    cube: FluxCube, aperture: int, method: Method, known: KnownStars | None = None
 ) -> tuple[Candidates, str | None]:
     """Choose reference candidates in one aperture; lenient where the field is poor.
 
@@ -81,11 +97,11 @@ def choose_candidates(
         And what had to be loosened, in words.
     """
     strict = CandidateRules() if method is Method.GROUPS else ENSEMBLE_RULES
-    candidates = _candidates(cube, aperture, strict, is_variable)
+    candidates = _candidates(cube, aperture, strict, known)
     if np.count_nonzero(candidates.is_candidate) >= FEWEST_CANDIDATES:
         return candidates, None
     found = int(np.count_nonzero(candidates.is_candidate))
-    candidates = _candidates(cube, aperture, LENIENT_RULES, is_variable)
+    candidates = _candidates(cube, aperture, LENIENT_RULES, known)
     return candidates, (
         f"only {found} stars met the rules for references; blended and often missing ones "
         f"were admitted, which gives {int(np.count_nonzero(candidates.is_candidate))}"
@@ -115,7 +131,7 @@ def compare(
 
 
 def _candidates(
-    cube: FluxCube, aperture: int, rules: CandidateRules, is_variable: BoolArray | None
+    cube: FluxCube, aperture: int, rules: CandidateRules, known: KnownStars | None
 ) -> Candidates:
     found = ~cube.is_forced
 
@@ -127,7 +143,9 @@ def _candidates(
             cube.transparency,
             cube.x[sources],
             cube.y[sources],
-            is_variable=None if is_variable is None else is_variable[sources],
+            is_variable=None if known is None else known.is_variable[sources],
+            gaia_distance_1=None if known is None else known.distance_1[sources],
+            gaia_distance_2=None if known is None else known.distance_2[sources],
             rules=rules,
         )
 

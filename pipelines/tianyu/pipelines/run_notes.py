@@ -24,6 +24,11 @@ def note_left_out(products: Products, run_id: int, reasons: Sequence[str]) -> No
         products.then(lambda connection: add_notes(connection, run_id, {LEFT_OUT: list(reasons)}))
 
 
+def tell(products: Products, run_id: int, **notes: str) -> None:
+    """Note something with the products of a step; see :func:`add_notes`."""
+    products.then(lambda connection: add_notes(connection, run_id, dict(notes)))
+
+
 def add_notes(connection: Connection, run_id: int, notes: Notes) -> None:
     """Add to the notes of a run; a key that is there already is replaced.
 

@@ -22,7 +22,7 @@ STACKS = "extract_stack_flux"
 
 LIGHT_CURVES = Recipe(
     "light_curves",
-    2,
+    3,
     "light",
     "one night on one field: template, sources, fluxes, relative photometry",
     (
@@ -30,10 +30,13 @@ LIGHT_CURVES = Recipe(
         Stage("align", "calibrate_align", Scope.CHUNK, after=("reference",), is_adoptable=True),
         Stage("select", "select_frames", after=("align",)),
         Stage("stack", "stack_frames", Scope.TREE, after=("select",), feeds={"children": "align"}),
-        Stage("detect", "detect_sources", feeds={"template": "stack"}),
+        Stage("solve", "solve_field", feeds={"template": "stack"}),
+        Stage("detect", "detect_sources", after=("solve",), feeds={"template": "stack"}),
+        Stage("match", "match_catalogue", after=("detect",)),
         Stage("pattern", "fixed_pattern", after=("detect",)),
         Stage("extract", "extract_flux", Scope.CHUNK, feeds={"pattern": "pattern"}),
-        Stage("relative", "relative_photometry", after=("extract",)),
+        Stage("relative", "relative_photometry", after=("extract", "match")),
+        Stage("magnitudes", "calibrate_magnitudes", after=("relative",)),
         # Light curves on stacks: only where --set extract_stack_flux.time_scales asks for them.
         Stage(
             "stack_extract",
@@ -54,7 +57,7 @@ LIGHT_CURVES = Recipe(
 
 LIGHT_CURVES_ONE_PASS = Recipe(
     "light_curves_one_pass",
-    1,
+    2,
     "light",
     "another night of a sky, measured at the sources of its template; frames are read once",
     (
@@ -62,6 +65,7 @@ LIGHT_CURVES_ONE_PASS = Recipe(
         Stage("measure", "measure_frames", Scope.CHUNK, after=("template",), is_adoptable=True),
         Stage("select", "select_frames", after=("measure",)),
         Stage("relative", "relative_photometry", after=("measure", "select")),
+        Stage("magnitudes", "calibrate_magnitudes", after=("relative",)),
         Stage("diagnostics", "diagnostics", after=("relative",)),
     ),
 )

@@ -108,6 +108,17 @@ class Frame(Base):
     raw_checksum: Mapped[str | None] = mapped_column(
         String(64), comment="SHA-256 of the raw file as this run read it"
     )
+    hjd_utc_mid: Mapped[float | None] = mapped_column(comment="at the field centre, UTC, days")
+    moon_distance_deg: Mapped[float | None] = mapped_column(
+        SINGLE, comment="from the field centre, degrees"
+    )
+    moon_altitude_deg: Mapped[float | None] = mapped_column(SINGLE, comment="airless, degrees")
+    moon_illumination: Mapped[float | None] = mapped_column(
+        SINGLE, comment="lit fraction of the disc: 0 new, 1 full"
+    )
+    time_note: Mapped[str | None] = mapped_column(
+        Text, comment="where the header's own times or airmass disagree with those here"
+    )
     problem: Mapped[str | None] = mapped_column(Text, comment="why it could not be used, in words")
 
 

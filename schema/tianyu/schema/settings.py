@@ -64,6 +64,15 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
+    index_folders: str = Field(
+        default="",
+        description="folders with astrometry.net index files, separated as in PATH; empty: "
+        "where they are usually installed",
+    )
+    catalogue_cache: str = Field(
+        default="",
+        description="folder for answers of star catalogues; empty: the user's cache",
+    )
     lease_s: float = Field(default=60.0, gt=1.0, description="length of a lease, seconds")
     failure_budget: int = Field(default=3, ge=1, description="failed attempts before giving up")
     lease_loss_budget: int = Field(default=3, ge=1, description="vanished workers before giving up")

@@ -41,6 +41,31 @@ class SourcePosition(Base):
     )
 
 
+class SkyWcs(Base):
+    """Where a template lies on the sky: a gnomonic solution in pixels of its reference frame."""
+
+    __tablename__ = "sky_wcs"
+
+    template_image_id: Mapped[int] = mapped_column(ForeignKey("image.id"), primary_key=True)
+    sky_id: Mapped[int] = mapped_column(ForeignKey("sky.id"), index=True)
+    birth: Mapped[Pid] = mapped_column(comment="process that found it")
+    origin: Mapped[str] = mapped_column(String(190), comment="header, or name of the index file")
+    crval1_deg: Mapped[float] = mapped_column(comment="right ascension of the tangent point")
+    crval2_deg: Mapped[float] = mapped_column(comment="declination of the tangent point")
+    crpix1: Mapped[float] = mapped_column(comment="tangent point, 0-based pixel")
+    crpix2: Mapped[float] = mapped_column(comment="tangent point, 0-based pixel")
+    cd11: Mapped[float] = mapped_column(comment="degrees per pixel")
+    cd12: Mapped[float] = mapped_column(comment="degrees per pixel")
+    cd21: Mapped[float] = mapped_column(comment="degrees per pixel")
+    cd22: Mapped[float] = mapped_column(comment="degrees per pixel")
+    pixel_scale_arcsec: Mapped[float] = mapped_column(comment="arcseconds per pixel")
+    rms_arcsec: Mapped[float | None] = mapped_column(
+        comment="of the matched stars, both axes together; NULL: not verified"
+    )
+    n_stars: Mapped[int | None] = mapped_column(comment="matched stars; NULL: not verified")
+    solved_s: Mapped[float | None] = mapped_column(comment="time of the search, seconds")
+
+
 class CrossMatch(Base):
     """A catalogue entry near a source; up to three per catalogue."""
 
@@ -56,6 +81,7 @@ class CrossMatch(Base):
     ra_deg: Mapped[float] = mapped_column(comment="at the epoch, ICRS, degrees")
     dec_deg: Mapped[float] = mapped_column(comment="at the epoch, ICRS, degrees")
     magnitude: Mapped[float | None] = mapped_column(SINGLE, comment="catalogue's own band, mag")
+    colour: Mapped[float | None] = mapped_column(SINGLE, comment="catalogue's colour index, mag")
     is_variable: Mapped[bool | None] = mapped_column(comment="NULL: the catalogue does not say")
 
 

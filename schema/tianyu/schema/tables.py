@@ -29,7 +29,14 @@ from tianyu.schema.image_tables import (
     SkyMesh,
     Stack,
 )
-from tianyu.schema.source_tables import CrossMatch, Source, SourcePhotometry, SourcePosition
+from tianyu.schema.magnitude_tables import Magnitude, MagnitudeScale, ZeroPoint
+from tianyu.schema.source_tables import (
+    CrossMatch,
+    SkyWcs,
+    Source,
+    SourcePhotometry,
+    SourcePosition,
+)
 from tianyu.schema.stack_tables import StackEpoch, StackFlux, StackRelativeFlux
 from tianyu.schema.survey_tables import (
     Instrument,
@@ -58,6 +65,8 @@ __all__ = [
     "Image",
     "ImageCopy",
     "Instrument",
+    "Magnitude",
+    "MagnitudeScale",
     "Observation",
     "ObservationTarget",
     "OpticalFilter",
@@ -72,6 +81,7 @@ __all__ = [
     "Site",
     "Sky",
     "SkyMesh",
+    "SkyWcs",
     "Source",
     "SourcePhotometry",
     "SourcePosition",
@@ -81,5 +91,6 @@ __all__ = [
     "StackRelativeFlux",
     "Target",
     "Worker",
+    "ZeroPoint",
     "metadata",
 ]

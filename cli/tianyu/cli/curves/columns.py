@@ -94,3 +94,9 @@ STACK_COLUMNS = (
 and ``frame_is_good`` is always 1."""
 
 COLUMN_NAMES = tuple(column.name for column in COLUMNS)
+
+MAGNITUDE_COLUMNS = (
+    ViewColumn("magnitude", Kind.SINGLE, "mag", "calibrated magnitude in the catalogue's band"),
+    ViewColumn("magnitude_error", Kind.SINGLE, "mag", "1 sigma, without the zero point's own"),
+)
+"""Further columns of a light curve, where people ask for them."""

@@ -68,6 +68,11 @@ class FrameRecord:
     residual_pix: float | None
     transparency: float | None
     airmass: float | None
+    hjd_utc_mid: float | None
+    moon_distance_deg: float | None
+    moon_altitude_deg: float | None
+    moon_illumination: float | None
+    time_note: str | None
     is_good: bool | None
     reason: str | None
     failed_tests: tuple[str, ...]
@@ -107,6 +112,11 @@ def _record(row: Row[Any], said: str | None) -> FrameRecord:
         residual_pix=row.residual_pix,
         transparency=row.transparency,
         airmass=row.airmass,
+        hjd_utc_mid=row.hjd_utc_mid,
+        moon_distance_deg=row.moon_distance_deg,
+        moon_altitude_deg=row.moon_altitude_deg,
+        moon_illumination=row.moon_illumination,
+        time_note=row.time_note,
         is_good=None if row.is_good is None else bool(row.is_good),
         # A frame without a verdict may already have a problem.
         reason=row.reason or row.problem or None,

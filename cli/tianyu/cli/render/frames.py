@@ -27,7 +27,32 @@ def frames_view(frames: Sequence[FrameRecord], title: str) -> RenderableType:
     judged = any(frame.is_good is not None for frame in frames)
     ending = f", {good} of them good" if judged else ", not judged yet"
     line = f"{plural(len(frames), 'frame')} of {title}{ending} (sky in ADU, lengths in pixels)"
-    return Group(table, Text(line))
+    return Group(table, Text(line), *_moon(frames), *_time_notes(frames))
+
+
+def _moon(frames: Sequence[FrameRecord]) -> list[Text]:
+    """Say where the moon was, in one line for the night."""
+    known = [f for f in frames if f.moon_distance_deg is not None]
+    if not known:
+        return []
+    distances = [f.moon_distance_deg for f in known if f.moon_distance_deg is not None]
+    heights = [f.moon_altitude_deg for f in known if f.moon_altitude_deg is not None]
+    lit = max(f.moon_illumination or 0.0 for f in known)
+    return [
+        Text(
+            f"moon: {100 * lit:.0f} % lit, {min(distances):.0f}° to {max(distances):.0f}° from "
+            f"the field, at altitudes of {min(heights):.0f}° to {max(heights):.0f}°"
+        )
+    ]
+
+
+def _time_notes(frames: Sequence[FrameRecord]) -> list[Text]:
+    """Name the first frame whose header disagrees, and how many others do."""
+    noted = [frame for frame in frames if frame.time_note]
+    if not noted:
+        return []
+    others = f" (and {plural(len(noted) - 1, 'frame')} more)" if len(noted) > 1 else ""
+    return [Text(f"{noted[0].name}: {noted[0].time_note}{others}", style="yellow")]
 
 
 def _cells(frame: FrameRecord) -> list[str | Text]:

@@ -16,6 +16,8 @@ from tianyu.pipelines.science.flags import describe
 ENDS = 5
 """First and last rows shown."""
 
+_MAGNITUDES = ("magnitude", "magnitude_error")
+
 
 def light_curve_view(curve: LightCurve, summaries: Sequence[RadiusSummary]) -> RenderableType:
     """Return a summary, and the first and last points."""
@@ -60,6 +62,9 @@ def _points_table(curve: LightCurve) -> Table:
     time_name = "BJD_TDB" if curve.has_bjd else "JD_UTC"
     for name in (time_name, "radius", "flux", "error", "relative flux", "error", "airmass"):
         table.add_column(name, justify="right")
+    if "magnitude" in curve.columns:
+        for name in ("magnitude", "error"):
+            table.add_column(name, justify="right")
     table.add_column("remarks")
     n = len(curve)
     shown = range(n) if n <= 2 * ENDS + 1 else (*range(ENDS), None, *range(n - ENDS, n))
@@ -84,5 +89,6 @@ def _point_cells(curve: LightCurve, i: int) -> list[str]:
         value("relative_flux", ".5f"),
         value("relative_flux_error", ".5f"),
         value("airmass", ".3f"),
+        *(value(name, ".4f") for name in _MAGNITUDES if name in curve.columns),
         ", ".join(remarks),
     ]

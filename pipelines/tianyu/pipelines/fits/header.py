@@ -22,6 +22,7 @@ from tianyu.pipelines.fits.optics import read_aperture, read_pixel_scale, read_w
 from tianyu.pipelines.fits.pointing import read_pointing
 from tianyu.pipelines.fits.sections import Section, read_sections
 from tianyu.pipelines.fits.site import read_site
+from tianyu.pipelines.fits.stated import read_stated
 from tianyu.pipelines.fits.streams import open_fits
 from tianyu.pipelines.fits.times import read_start_time
 
@@ -65,6 +66,8 @@ class FrameHeader:
     ccd_temperature_c: float | None
     wcs_cards: dict[str, float | str] | None
     """Celestial WCS cards, where there is a plausible set."""
+    stated: dict[str, float]
+    """What the header computed itself of time, airmass and moon; see `read_stated`."""
     notes: tuple[str, ...]
     """In words, what was assumed and what contradicts itself."""
     gain_setting: float | None = None
@@ -159,6 +162,7 @@ def interpret_header(
         telescope_name=known.text("TELESCOP"),
         ccd_temperature_c=detector.temperature_c,
         wcs_cards=_moved(wcs.cards, x1, y1),
+        stated=read_stated(known),
         notes=(
             *kind.notes,
             *exposure_notes,

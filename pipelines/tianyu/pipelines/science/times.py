@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import FloatArray
+from tianyu.pipelines.science.moon import moon_at
 
 EPHEMERIS = "builtin"
 """ERFA's series for the Earth: 15 km, or 50 µs, from the DE ephemerides, and no file."""
@@ -53,6 +54,12 @@ class FrameTimes:
         Change of `bjd_tdb_mid` per degree of standard coordinate towards east and north.
     airmass : FloatArray
         Airmass of the field's centre; NaN below the horizon.
+    hjd_utc_mid : FloatArray
+        Heliocentric Julian date in UTC, as older ephemerides want it, days.
+    moon_distance_deg, moon_altitude_deg : FloatArray
+        Of the moon from the field's centre, and above the horizon without refraction, degrees.
+    moon_illumination : FloatArray
+        Lit fraction of its disc, 0 to 1.
     """
 
     utc_mid: NDArray[np.datetime64]
@@ -61,6 +68,10 @@ class FrameTimes:
     dbjd_dxi_day_per_deg: FloatArray
     dbjd_deta_day_per_deg: FloatArray
     airmass: FloatArray
+    hjd_utc_mid: FloatArray
+    moon_distance_deg: FloatArray
+    moon_altitude_deg: FloatArray
+    moon_illumination: FloatArray
 
     def bjd_tdb_at(self, xi_deg: FloatArray, eta_deg: FloatArray) -> FloatArray:
         """Give the barycentric time of sources: centre plus two gradients.
@@ -93,7 +104,7 @@ def frame_times(
     ra_deg: float | None,
     dec_deg: float | None,
 ) -> FrameTimes:
-    """Compute the times of mid-exposure, and the airmass, of many frames at once.
+    """Compute the times of mid-exposure, the airmass and the moon of many frames at once.
 
     Parameters
     ----------
@@ -129,7 +140,7 @@ def frame_times(
     """
     utc_mid = _mid_exposure(utc_start, exposure_s)
     known = ~np.isnat(utc_mid)
-    columns = np.full((5, utc_mid.size), np.nan)
+    columns = np.full((9, utc_mid.size), np.nan)
     if known.any():
         with _bundled_tables():
             times = Time(utc_mid[known], scale="utc")
@@ -139,6 +150,8 @@ def frame_times(
             if site is not None and centre is not None:
                 columns[1:4, known] = _barycentric(times, site, centre)
                 columns[4, known] = _airmass(times, site, centre)
+                columns[5, known] = _heliocentric(times, site, centre)
+                columns[6:9, known] = moon_at(times, site, centre, EPHEMERIS)
     return FrameTimes(utc_mid, *columns)
 
 
@@ -229,6 +242,14 @@ def _barycentric(
     bjd = tdb.jd1 + (tdb.jd2 + travel[0])
     per_degree = math.radians(1.0)
     return bjd, travel[1] * per_degree, travel[2] * per_degree
+
+
+def _heliocentric(times: Time, site: EarthLocation, centre: SkyCoord) -> FloatArray:
+    """Return the Julian date in UTC at which the light passes the sun."""
+    travel = times.light_travel_time(
+        centre, kind="heliocentric", location=site, ephemeris=EPHEMERIS
+    )
+    return np.asarray(times.jd1 + (times.jd2 + travel.to_value(u.day)))
 
 
 def _airmass(times: Time, site: EarthLocation, centre: SkyCoord) -> FloatArray:

@@ -19,6 +19,7 @@ from tianyu.pipelines.science.alignment import Alignment
 from tianyu.pipelines.science.blank import refuse_blank
 from tianyu.pipelines.science.stack import PartialStack
 from tianyu.pipelines.science.starlist import StarList
+from tianyu.pipelines.science.stated import disagreements
 from tianyu.pipelines.science.times import FrameTimes, frame_times
 from tianyu.pipelines.stacking import add_frame, is_stackable, save_stack
 from tianyu.pipelines.step import StepParameters, step
@@ -207,6 +208,13 @@ def _frame_row(context: StepContext, result: Measured, times: FrameTimes, i: int
         "dbjd_deta": times.dbjd_deta_day_per_deg[i],
         "airmass": times.airmass[i],
         "raw_checksum": result.raw_checksum,
+        "hjd_utc_mid": times.hjd_utc_mid[i],
+        "moon_distance_deg": times.moon_distance_deg[i],
+        "moon_altitude_deg": times.moon_altitude_deg[i],
+        "moon_illumination": times.moon_illumination[i],
+        "time_note": disagreements(
+            result.file.header.get("stated") or {}, times, i, result.file.exposure_s
+        ),
         "problem": result.problem,
     }
 

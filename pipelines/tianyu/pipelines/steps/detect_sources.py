@@ -1,6 +1,5 @@
 """Find the sources of the template, name the registered targets among them, fix the apertures."""
 
-import logging
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,9 +19,8 @@ from tianyu.pipelines.source_writing import write_sources
 from tianyu.pipelines.step import ProcessId, StepParameters, step
 from tianyu.pipelines.surroundings import FieldCentre
 from tianyu.pipelines.targets import TargetPosition, with_targets
-from tianyu.schema.tables import Aperture, Image, Target
-
-logger = logging.getLogger(__name__)
+from tianyu.pipelines.template_wcs import stored_wcs, wcs_of_headers
+from tianyu.schema.tables import Aperture, Target
 
 RADII_FWHM = (0.7, 0.9, 1.2, 1.6, 2.0, 2.6)
 """Aperture radii in units of the night's median FWHM: the best for a faint star is near 0.7,
@@ -61,7 +59,7 @@ def detect(parameters: DetectSources, context: StepContext) -> Products:
     )
     frames = load_frame_rows(context)
     fwhm_pix = _median_fwhm(frames)
-    wcs = _template_wcs(context, frames)
+    wcs = _template_wcs(context, frames, file.image_id)
     sources = with_targets(
         found,
         [target for target in parameters.targets if not target.is_forced],
@@ -113,32 +111,13 @@ def _median_fwhm(frames: list[FrameRow]) -> float:
     return float(np.median(widths))
 
 
-def _template_wcs(context: StepContext, frames: list[FrameRow]) -> LinearWcs | None:
-    """Carry the WCS of the first good frame that has one to the template's pixels."""
-    ids = [frame.image_id for frame in frames if frame.is_good]
+def _template_wcs(
+    context: StepContext, frames: list[FrameRow], template_image_id: int
+) -> LinearWcs | None:
+    """Return the solution that was stored; of a recipe without one, that of the headers."""
     with context.database.read() as connection:
-        headers = {
-            row.id: row.header
-            for start in range(0, len(ids), 500)
-            for row in connection.execute(
-                select(Image.id, Image.header).where(Image.id.in_(ids[start : start + 500]))
-            )
-        }
-    for frame in frames:
-        cards = headers.get(frame.image_id, {}).get("wcs_cards")
-        wcs = _wcs_of(frame, cards) if cards else None
-        if wcs is not None and frame.transform is not None:
-            return wcs.transformed(frame.transform.inverse())
-    return None
-
-
-def _wcs_of(frame: FrameRow, cards: dict[str, float | str]) -> LinearWcs | None:
-    try:
-        return LinearWcs.from_header(cards)
-    except UnusableDataError as error:
-        # One odd header must not take the coordinates from the whole night.
-        logger.warning("the WCS of %s is left out: %s", frame.name, error)
-        return None
+        stored = stored_wcs(connection, template_image_id)
+    return stored or wcs_of_headers(context, frames)
 
 
 def _add_apertures(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert
 
 from tianyu.pipelines.calibration import Calibration
 from tianyu.pipelines.comparing import (
@@ -15,6 +15,7 @@ from tianyu.pipelines.comparing import (
     compare,
 )
 from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.counterparts import known_stars
 from tianyu.pipelines.cube import FluxCube, load_cube
 from tianyu.pipelines.current import make_current
 from tianyu.pipelines.detector_noise import in_words, noise_gain
@@ -30,7 +31,6 @@ from tianyu.pipelines.step import StepParameters, step
 from tianyu.pipelines.surroundings import Place
 from tianyu.schema.bulk import insert_columns, plain
 from tianyu.schema.tables import (
-    CrossMatch,
     FluxLevel,
     ReferenceGroup,
     ReferenceMember,
@@ -82,9 +82,8 @@ def relative_photometry(parameters: RelativePhotometry, context: StepContext) ->
             f"{n_good} good frame{'s' * (n_good != 1)}, a light curve needs {FEWEST_FRAMES}",
             notes,
         )
-    candidates, note = choose_candidates(
-        cube, aperture, parameters.method, known_variables(context, cube.source_id)
-    )
+    known = known_stars(context, cube.source_id)
+    candidates, note = choose_candidates(cube, aperture, parameters.method, known)
     n_candidates = int(np.count_nonzero(candidates.is_candidate))
     if n_candidates < FEWEST_CANDIDATES:
         return _without_curves(
@@ -142,16 +141,6 @@ def with_frame_noise(
     if parameters.diameter_m is None:
         words.append("no scintillation, since the telescope's diameter is not known")
     return "; ".join(words), replace(cube, flux_error=error)
-
-
-def known_variables(context: StepContext, source_id: IntArray) -> BoolArray | None:
-    """Tell which sources a catalogue calls variable; None if none is."""
-    query = select(CrossMatch.source_id).where(
-        CrossMatch.neighbour == 1, CrossMatch.is_variable.is_(True)
-    )
-    with context.database.read() as connection:
-        variable = set(connection.scalars(query))
-    return np.isin(source_id, list(variable)) if variable else None
 
 
 def _add_relative_fluxes(

@@ -8,12 +8,13 @@ from sqlalchemy import Row, select
 
 from tianyu.pipelines.comparing import FEWEST_CANDIDATES, Method, choose_candidates, compare
 from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.counterparts import known_stars
 from tianyu.pipelines.cube import FluxCube, load_cube
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray
 from tianyu.pipelines.science.relative import RelativeFlux
 from tianyu.pipelines.step import step
-from tianyu.pipelines.steps.relative_photometry import FrameNoise, known_variables, with_frame_noise
+from tianyu.pipelines.steps.relative_photometry import FrameNoise, with_frame_noise
 from tianyu.schema.numbers import read_numbers
 from tianyu.schema.tables import ReferenceGroup, StackEpoch, StackFlux, StackRelativeFlux
 
@@ -45,7 +46,7 @@ def relative_stack_flux(parameters: RelativeStackFlux, context: StepContext) -> 
     _, cube = with_frame_noise(context, parameters, load_cube(context))
     chosen = Method(method)
     candidates, _ = choose_candidates(
-        cube, len(cube.radius_pix) // 2, chosen, known_variables(context, cube.source_id)
+        cube, len(cube.radius_pix) // 2, chosen, known_stars(context, cube.source_id)
     )
     if np.count_nonzero(candidates.is_candidate) < FEWEST_CANDIDATES:
         return products
