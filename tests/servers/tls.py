@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from tests.servers.binaries import Binaries
 from tests.servers.certificates import write_certificates
-from tests.servers.mariadb import DatabaseServer
+from tests.servers.mariadb import DatabaseProcess
 
 
-class TlsDatabaseServer(DatabaseServer):
+class TlsDatabaseServer(DatabaseProcess):
     """A throw-away server with a certificate for 127.0.0.1.
 
     Parameters

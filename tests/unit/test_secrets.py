@@ -109,7 +109,7 @@ def test_when_a_url_is_wrong(
 
 def test_what_holds_a_url_does_not_show_it_by_accident() -> None:
     settings = load_settings(database_url=DATABASE_AWAY, broker_url=BROKER_AWAY)
-    place = Workplace(DATABASE_AWAY, 1, Path(), "w", (1,), 60.0, takes_next=True)
+    place = Workplace(DATABASE_AWAY, 1, Path(), "w", (1,), 60.0, ())
     database = Database(DATABASE_AWAY)
     for thing in (settings, place, database, database.engine, database.url):
         assert CANARY not in f"{thing} {thing!r}"

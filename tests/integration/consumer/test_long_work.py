@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import pytest
 from tests.integration.consumer.yard import SITE, Yard, beside, until, work
 from tests.servers.binaries import find_binaries, give_up
-from tests.servers.rabbitmq import BrokerServer
+from tests.servers.rabbitmq import BrokerProcess
 
 from tianyu.broker.rabbitmq import RabbitBroker
 from tianyu.consumer.consumer import Consumer, ConsumerConfig
@@ -27,12 +27,12 @@ pytestmark = [pytest.mark.storm, pytest.mark.timeout(200)]
 
 
 @pytest.fixture
-def impatient() -> Iterator[BrokerServer]:
+def impatient() -> Iterator[BrokerProcess]:
     """A RabbitMQ that waits five seconds for an acknowledgement."""
     binaries = find_binaries()
     if not binaries.has_broker:
-        give_up("RabbitMQ")
-    server = BrokerServer(binaries)
+        give_up("RabbitMQ is not installed")
+    server = BrokerProcess(binaries)
     try:
         with (server.folder / "rabbitmq.conf").open("a") as file:
             file.write(f"consumer_timeout = {1000 * TIMEOUT_S}\n")
@@ -43,7 +43,7 @@ def impatient() -> Iterator[BrokerServer]:
 
 
 def test_long_work_is_done_once_whatever_becomes_of_its_channel(
-    yard: Yard, impatient: BrokerServer, caplog: pytest.LogCaptureFixture
+    yard: Yard, impatient: BrokerProcess, caplog: pytest.LogCaptureFixture
 ) -> None:
     with yard.database.write() as connection:
         other_queue = ensure_queue(connection, find_site(connection, SITE)[0], "gpu")

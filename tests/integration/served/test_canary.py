@@ -10,7 +10,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.engine import make_url
 from tests.integration.served.installation import PROGRAM, Installation
 from tests.servers.mariadb import DatabaseServer, execute
-from tests.servers.process import free_ports
+from tests.servers.ports import free_ports
 from tests.servers.rabbitmq import BrokerServer
 
 from tianyu.schema.database import Database

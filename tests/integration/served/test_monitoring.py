@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.integration.served.installation import PROGRAM, Installation
 from tests.servers.mariadb import DatabaseServer
-from tests.servers.process import free_ports
+from tests.servers.ports import free_ports
 from tests.servers.rabbitmq import BrokerServer
 
 from tianyu.cli.health import ask

@@ -23,7 +23,7 @@ from tianyu.schema.settings import Settings, load_settings
 def _server(*, offers: bool) -> Iterator[TlsDatabaseServer]:
     binaries = find_binaries()
     if not binaries.has_database:
-        give_up("MariaDB or MySQL")
+        give_up("MariaDB or MySQL is not installed")
     server = TlsDatabaseServer(binaries, offers=offers)
     try:
         server.start()
