@@ -4,8 +4,9 @@
 
 CREATE USER IF NOT EXISTS 'tianyu_consumer'@'%' IDENTIFIED BY 'CHANGE-ME';
 
--- It publishes nothing (no INSERT into run, process, dependency) and deletes nothing: what is in
--- the database stays, whatever becomes of one machine of the survey.
+-- It publishes nothing (no INSERT into run, process, dependency) and deletes nothing but
+-- catalogue matches that newer ones replace: what was measured stays, whatever becomes of one
+-- machine of the survey.
 
 GRANT SELECT ON `tianyu`.* TO 'tianyu_consumer'@'%';
 GRANT INSERT ON `tianyu`.worker TO 'tianyu_consumer'@'%';
@@ -32,6 +33,10 @@ GRANT INSERT ON `tianyu`.flux_level TO 'tianyu_consumer'@'%';
 GRANT INSERT ON `tianyu`.stack_epoch TO 'tianyu_consumer'@'%';
 GRANT INSERT ON `tianyu`.stack_flux TO 'tianyu_consumer'@'%';
 GRANT INSERT ON `tianyu`.stack_relative_flux TO 'tianyu_consumer'@'%';
+GRANT INSERT ON `tianyu`.zero_point TO 'tianyu_consumer'@'%';
+GRANT INSERT ON `tianyu`.magnitude_scale TO 'tianyu_consumer'@'%';
+GRANT INSERT ON `tianyu`.magnitude TO 'tianyu_consumer'@'%';
+GRANT INSERT ON `tianyu`.sky_wcs TO 'tianyu_consumer'@'%';
 GRANT INSERT ON `tianyu`.reference_group TO 'tianyu_consumer'@'%';
 GRANT INSERT ON `tianyu`.reference_member TO 'tianyu_consumer'@'%';
 GRANT UPDATE (current_run_id) ON `tianyu`.observation TO 'tianyu_consumer'@'%';
@@ -40,3 +45,6 @@ GRANT UPDATE (template_image_id, notes) ON `tianyu`.reduction TO 'tianyu_consume
 GRANT UPDATE (target_id) ON `tianyu`.source TO 'tianyu_consumer'@'%';
 GRANT UPDATE (scale) ON `tianyu`.flux_level TO 'tianyu_consumer'@'%';
 GRANT UPDATE (limits) ON `tianyu`.reference_frame TO 'tianyu_consumer'@'%';
+GRANT UPDATE (problem) ON `tianyu`.frame TO 'tianyu_consumer'@'%';
+GRANT UPDATE (is_good, reason) ON `tianyu`.frame_verdict TO 'tianyu_consumer'@'%';
+GRANT DELETE ON `tianyu`.cross_match TO 'tianyu_consumer'@'%';

@@ -111,14 +111,14 @@ def test_what_the_current_run_was_built_upon_stays(survey: Survey) -> None:
 
 def test_light_curves_go_only_when_they_are_named(survey: Survey) -> None:
     none = dict.fromkeys(
-        ["stack_relative_flux", "stack_flux", "flux_level", "source_photometry"], 0
+        ["magnitude", "stack_relative_flux", "stack_flux", "flux_level", "source_photometry"], 0
     )
     rows = {**none, "relative_flux": 1, "flux": 1}
     said = answer(survey.url, "purge", *NOW, "--kind", "light-curves", "--dry-run")
     assert said["light_curve_rows"] == {str(OLD): rows}
     assert survey.count(Flux, OLD) == 1
     text = invoke(survey.url, "purge", *NOW, "--kind", "light-curves")
-    assert "run 1: light curves, rows 0 of stack_relative_flux" in text
+    assert "run 1: light curves, rows 0 of magnitude" in text
     assert "1 of relative_flux, 1 of flux" in text
     for table in (RelativeFlux, Flux, SourcePhotometry):
         assert survey.count(table, OLD) == 0

@@ -8,6 +8,7 @@ from tianyu.schema.database import Database
 from tianyu.schema.tables import (
     Flux,
     FluxLevel,
+    Magnitude,
     RelativeFlux,
     SourcePhotometry,
     StackFlux,
@@ -15,6 +16,7 @@ from tianyu.schema.tables import (
 )
 
 TABLES: tuple[Any, ...] = (
+    Magnitude,
     StackRelativeFlux,
     StackFlux,
     RelativeFlux,
