@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from tests.servers.process import free_ports
+from tests.servers.ports import free_ports
 
 CHUNK = 65536
 LOOK_S = 0.01

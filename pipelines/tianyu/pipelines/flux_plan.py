@@ -63,6 +63,8 @@ def measure_sources(
         noise_gain=plan.noise_gain,
         neighbour_distance_pix=plan.neighbour_pix,
         fwhm_pix=plan.fwhm_pix,
+        # A place given by a person must not move the errors of the others.
+        tells_noise=~plan.is_forced,
     )
     return with_forced_flag(fluxes, plan.is_forced)
 

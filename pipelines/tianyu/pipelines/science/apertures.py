@@ -125,6 +125,7 @@ def measure_fluxes(
     noise_gain: float | None = None,
     neighbour_distance_pix: FloatArray | None = None,
     fwhm_pix: float | None = None,
+    tells_noise: BoolArray | None = None,
 ) -> ApertureFluxes:
     """Measure every source in every aperture of one frame.
 
@@ -152,6 +153,8 @@ def measure_fluxes(
     fwhm_pix : float, optional
         Width of the stars, for the centroids' window and the reach of blending; by default
         the smallest radius.
+    tells_noise : ndarray of bool, shape (n,), optional
+        Sources whose annuli tell the noise of the sky; all by default.
 
     Returns
     -------
@@ -197,14 +200,15 @@ def measure_fluxes(
             getattr(result, column.name)[i] = getattr(part, column.name)
     unit = 1.0 if gain is None else gain
     photons_per_unit = 0.0 if noise_gain is None and gain is None else unit / (noise_gain or unit)
-    return _with_local_noise(result, unit * rms, photons_per_unit)
+    mesh_rms = unit * (rms if tells_noise is None else np.where(tells_noise, rms, np.nan))
+    factor = local_noise_factor(result.background_rms, mesh_rms)
+    return _with_local_noise(result, factor, photons_per_unit)
 
 
 def _with_local_noise(
-    fluxes: ApertureFluxes, sky_rms: FloatArray, photons_per_unit: float
+    fluxes: ApertureFluxes, factor: float, photons_per_unit: float
 ) -> ApertureFluxes:
     """Let the errors rest on the noise between the stars rather than on that of the mesh."""
-    factor = local_noise_factor(fluxes.background_rms, sky_rms)
     photons = np.maximum(fluxes.flux, 0.0) * photons_per_unit
     pixels = np.maximum(fluxes.flux_error**2 - photons, 0.0)
     return replace(fluxes, flux_error=np.sqrt(photons + factor**2 * pixels))

@@ -152,6 +152,7 @@ def _measure(made: _Open, sources: FluxPlan, parameters: ExtractStackFlux) -> Ap
         noise_gain=None if sources.noise_gain is None else n * sources.noise_gain,
         neighbour_distance_pix=sources.neighbour_pix,
         fwhm_pix=sources.fwhm_pix,
+        tells_noise=~sources.is_forced,
     )
     if gain is not None:
         for name in ("flux", "flux_error", "background", "background_rms"):
