@@ -1,5 +1,6 @@
 """All fluxes of a run as arrays: source × frame per aperture."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +55,14 @@ class FluxCube:
     is_forced: BoolArray
 
 
-def load_cube(context: StepContext) -> FluxCube:
-    """Read all fluxes of the run.
+def load_cube(context: StepContext, source_ids: Sequence[int] | None = None) -> FluxCube:
+    """Read the fluxes of the run.
+
+    Parameters
+    ----------
+    context : StepContext
+    source_ids : sequence of int, optional
+        Only these sources, some hundred at most; by default all.
 
     Raises
     ------
@@ -64,6 +71,8 @@ def load_cube(context: StepContext) -> FluxCube:
     """
     frames = [frame for frame in load_frame_rows(context) if frame.transform is not None]
     of_run = Flux.run_id == context.run_id
+    if source_ids is not None:
+        of_run &= Flux.source_id.in_(source_ids)
     names = ("source_id", "image_id", "aperture", "flux", "flux_error", "flags")
     source_id, *others = (Flux.__table__.c[name] for name in names)
     positions = (

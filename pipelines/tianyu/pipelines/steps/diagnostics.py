@@ -1,4 +1,4 @@
-"""Scatter of every light curve against brightness: a table and a picture of a run's precision."""
+"""How well a run was measured: scatter of every light curve, and the night's curve of growth."""
 
 import io
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from pydantic import Field
 from sqlalchemy import select
 
 from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.growth_report import report_growth
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.saving import save_file
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
@@ -46,8 +47,8 @@ class Precision:
 @step(
     "diagnostics",
     parameters=Diagnostics,
-    reads=("source_photometry",),
-    writes=("scatter_table", "scatter_figure"),
+    reads=("source_photometry", "flux", "frame_verdict", "source_position", "aperture"),
+    writes=("scatter_table", "scatter_figure", "growth_table", "growth_figure"),
 )
 def diagnose(parameters: Diagnostics, context: StepContext) -> Products:
     """Draw and tabulate how well every source was measured."""
@@ -59,6 +60,7 @@ def diagnose(parameters: Diagnostics, context: StepContext) -> Products:
     width, height = (int(inches * PICTURE_DPI) for inches in PICTURE_INCHES)
     picture = _picture(precision)
     save_file(context, products, "scatter_figure", "png", picture, size=(width, height))
+    report_growth(context, products)
     return products
 
 
