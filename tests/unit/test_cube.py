@@ -97,3 +97,12 @@ def test_a_run_without_fluxes_says_so(installation):
     )
     with pytest.raises(MissingInputError, match="run 77 has no fluxes to compare"):
         load_cube(context)
+
+
+def test_some_sources_are_read_as_among_all(reduced_night):
+    everything = load_cube(reduced_night.context())
+    some = everything.source_id[[1, 4]].tolist()
+    part = load_cube(reduced_night.context(), some)
+    assert part.source_id.tolist() == some
+    np.testing.assert_array_equal(part.flux, everything.flux[:, [1, 4]])
+    np.testing.assert_array_equal(part.radius_pix, everything.radius_pix)

@@ -223,7 +223,9 @@ def _lines(notes: Mapping[str, Any]) -> list[str]:
     return [str(line) for note in said for line in ([note] if isinstance(note, str) else note)]
 
 
-_SHOWN_PRODUCTS = ("master_bias", "master_dark", "master_flat", "template", "scatter_figure")
+_SHOWN_PRODUCTS = (
+    "master_bias", "master_dark", "master_flat", "template", "scatter_figure", "growth_figure",
+)  # fmt: skip
 
 
 def _failures(database: Database, run_ids: list[int]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from tianyu.pipelines.cube import FluxCube, load_cube
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.run_notes import tell
 from tianyu.pipelines.saving import save_file
-from tianyu.pipelines.science.arrays import FloatArray, IntArray
+from tianyu.pipelines.science.arrays import AnyArray, IntArray
 from tianyu.pipelines.science.growth import (
     ISOLATION_RADII,
     MAX_STARS,
@@ -59,9 +59,7 @@ def report_growth(context: StepContext, products: Products) -> None:
         return
     save_file(context, products, "growth_table", "ecsv", growth_table(night))
     width, height = (int(inches * PICTURE_DPI) for inches in PICTURE_INCHES)
-    save_file(
-        context, products, "growth_figure", "png", _picture(night), size=(width, height)
-    )
+    save_file(context, products, "growth_figure", "png", _picture(night), size=(width, height))
 
 
 def _measure(context: StepContext) -> NightGrowth | None:
@@ -121,7 +119,7 @@ def growth_table(night: NightGrowth) -> bytes:
     cube, curve = night.cube, night.curve
     n_radius = len(cube.radius_pix)
 
-    def per_frame(values: FloatArray | IntArray) -> FloatArray:
+    def per_frame(values: AnyArray) -> AnyArray:
         return np.repeat(values, n_radius)
 
     table = Table(
@@ -163,7 +161,7 @@ def _picture(night: NightGrowth) -> bytes:
             axes.plot(cube.radius_pix, growth, lw=0.6, color=colour, alpha=0.6,
                       label=label if n == 0 else None)  # fmt: skip
     axes.errorbar(cube.radius_pix, curve.night_growth, curve.night_scatter, fmt="o-", ms=4,
-                  color="C0", capsize=3, label="night, with the scatter between frames")  # fmt: skip
+                  color="C0", capsize=3, label="night, scatter between frames")  # fmt: skip
     axes.set(
         xlabel="aperture radius, pixels",
         ylabel=f"flux over that within {cube.radius_pix[-1]:.1f} px",
