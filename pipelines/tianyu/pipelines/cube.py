@@ -34,6 +34,7 @@ class FluxCube:
     source_id : ndarray of int, shape (n_source,)
     image_id : ndarray of int, shape (n_frame,)
     radius_pix : ndarray, shape (n_aperture,)
+        Its median over the frames where it follows their FWHM.
     is_forced : ndarray of bool, shape (n_source,)
         Placed by a person or where a target was not found: never a reference of others.
     """
@@ -87,9 +88,12 @@ def load_cube(context: StepContext, source_ids: Sequence[int] | None = None) -> 
         if not len(table):
             raise MissingInputError(f"run {context.run_id} has no fluxes to compare")
         rows = connection.execute(positions).all()
-        # All sources are measured through the same apertures.
+        # All sources of a frame are measured through the same apertures.
         one = Flux.source_id == int(table[0, 0])
-        radius_pix = {row.aperture: row.radius_pix for row in connection.execute(radii.where(one))}
+        sizes: dict[int, list[float]] = {}
+        for row in connection.execute(radii.where(one)):
+            sizes.setdefault(row.aperture, []).append(row.radius_pix)
+    radius_pix = {aperture: float(np.median(found)) for aperture, found in sizes.items()}
     xy = {row.source_id: (row.x, row.y) for row in rows}
     forced = frozenset(row.source_id for row in rows if row.is_forced)
     return _fold(table, frames, xy, radius_pix, forced)

@@ -1,12 +1,13 @@
 """Where and how the sources of a run are measured, and their fluxes as rows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import select
 
 from tianyu.pipelines.context import StepContext
-from tianyu.pipelines.errors import MissingInputError
+from tianyu.pipelines.errors import MissingInputError, UnusableDataError
 from tianyu.pipelines.measuring import MeasuredFrame
 from tianyu.pipelines.science.apertures import ApertureFluxes, measure_fluxes
 from tianyu.pipelines.science.arrays import AnyArray, BoolArray, FloatArray, IntArray
@@ -18,6 +19,10 @@ from tianyu.schema.tables import Aperture, Reduction, Source, SourcePosition
 ANNULUS_FWHM = (4.0, 7.0)
 """Local background well outside the light of the star itself: at 4 FWHM a Moffat profile of
 exponent 3 has less than 0.1 % of its light left."""
+
+
+FOLLOWED_RANGE = (0.5, 2.0)
+"""Radii follow a frame's FWHM this far: beyond it is the width that is wrong, not the seeing."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,52 @@ class FluxPlan:
     annulus_pix: tuple[float, float]
     fwhm_pix: float
     noise_gain: float | None
+    is_scaled: tuple[bool, ...] = ()
+    """Which radii were given in units of the FWHM; the others are fixed."""
+
+
+def following(plan: FluxPlan, fwhm_pix: float | None) -> FluxPlan:
+    """Return the plan for one frame, its scaled radii in units of the frame's own FWHM.
+
+    Parameters
+    ----------
+    plan : FluxPlan
+        Of the night, its scaled radii in units of the night's median FWHM.
+    fwhm_pix : float or None
+        Width of the stars of the frame, pixels; with None the radii are the night's.
+
+    Returns
+    -------
+    FluxPlan
+        Scaled by no less and no more than ``FOLLOWED_RANGE``. Fixed radii stay, and the annulus
+        too as long as it clears the largest circle.
+
+    Raises
+    ------
+    UnusableDataError
+        If all radii are fixed, so that there is nothing to scale.
+    """
+    if not any(plan.is_scaled):
+        radii = ", ".join(f"{radius:g}" for radius in plan.radii_pix)
+        raise UnusableDataError(
+            f"follow_fwhm has nothing to scale: all radii ({radii} px) are fixed; give "
+            "radii_fwhm to detect_sources, or leave follow_fwhm out"
+        )
+    if fwhm_pix is None or not np.isfinite(fwhm_pix):
+        return plan
+    scale = float(np.clip(fwhm_pix / plan.fwhm_pix, *FOLLOWED_RANGE))
+    followed = tuple(
+        radius * scale if is_scaled else radius
+        for radius, is_scaled in zip(plan.radii_pix, plan.is_scaled, strict=True)
+    )
+    inner, outer = plan.annulus_pix
+    beyond = max(0.0, max(followed) + 1.0 - inner)
+    return replace(
+        plan,
+        radii_pix=followed,
+        fwhm_pix=plan.fwhm_pix * scale,
+        annulus_pix=(inner + beyond, outer + beyond),
+    )
 
 
 def measure_sources(
@@ -51,12 +102,14 @@ def measure_sources(
         Electrons per ADU; None: fluxes stay in ADU.
     """
     x, y = transform.apply(plan.x, plan.y)
+    # Radii that follow the FWHM may pass or meet fixed ones.
+    radii, aperture = np.unique(plan.radii_pix, return_inverse=True)
     fluxes = measure_fluxes(
         image.pixels,
         image.mask,
         x,
         y,
-        plan.radii_pix,
+        tuple(radii.tolist()),
         annulus_pix=plan.annulus_pix,
         sky_rms=image.sky.rms_at(x, y),
         gain=gain,
@@ -66,7 +119,13 @@ def measure_sources(
         # A place given by a person must not move the errors of the others.
         tells_noise=~plan.is_forced,
     )
-    return with_forced_flag(fluxes, plan.is_forced)
+    by_aperture = replace(
+        fluxes,
+        flux=fluxes.flux[:, aperture],
+        flux_error=fluxes.flux_error[:, aperture],
+        flags=fluxes.flags[:, aperture],
+    )
+    return with_forced_flag(by_aperture, plan.is_forced)
 
 
 def with_forced_flag(fluxes: ApertureFluxes, is_forced: BoolArray) -> ApertureFluxes:
@@ -136,13 +195,27 @@ def load_plan(
         annulus_pix=(inner + beyond, outer + beyond),
         fwhm_pix=fwhm,
         noise_gain=None if gain is None else gain.e_per_adu,
+        is_scaled=tuple(bool(r.fwhm_factor) for r in radii),
     )
 
 
 def flux_columns(
-    run_id: int, plan: FluxPlan, measured: list[tuple[int, ApertureFluxes]]
+    run_id: int,
+    plan: FluxPlan,
+    measured: list[tuple[int, ApertureFluxes]],
+    radii_of: Mapping[int, tuple[float, ...]] | None = None,
 ) -> dict[str, AnyArray]:
-    """Return the rows of images as columns in the order of the key: source, image, aperture."""
+    """Return the rows of images as columns in the order of the key: source, image, aperture.
+
+    Parameters
+    ----------
+    run_id : int
+    plan : FluxPlan
+    measured : list of (int, ApertureFluxes)
+        Images and the fluxes of all sources of the plan in them.
+    radii_of : mapping, optional
+        Radii of each image, where they are not those of the plan.
+    """
     n_source, n_radius = len(plan.source_id), len(plan.radii_pix)
     measured = sorted(measured, key=lambda item: item[0])
     images = np.array([image_id for image_id, _ in measured])
@@ -156,6 +229,9 @@ def flux_columns(
         values = np.stack([getattr(fluxes, name) for _, fluxes in measured], axis=1)
         return np.broadcast_to(values[:, :, None], shape).reshape(-1)
 
+    radii = [(radii_of or {}).get(int(image), plan.radii_pix) for image in images]
+    radius_pix = np.broadcast_to(np.array(radii), shape).reshape(-1)
+
     def spread(values: AnyArray, axis: int) -> AnyArray:
         lengths = [1, 1, 1]
         lengths[axis] = len(values)
@@ -166,7 +242,7 @@ def flux_columns(
         "source_id": spread(plan.source_id, 0),
         "image_id": spread(images, 1),
         "aperture": spread(np.arange(n_radius), 2),
-        "radius_pix": spread(np.array(plan.radii_pix), 2),
+        "radius_pix": radius_pix,
         "flux": per_radius("flux"),
         "flux_error": per_radius("flux_error"),
         "background": per_source("background"),

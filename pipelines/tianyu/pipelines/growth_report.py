@@ -11,7 +11,7 @@ from tianyu.pipelines.cube import FluxCube, load_cube
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.run_notes import tell
 from tianyu.pipelines.saving import save_file
-from tianyu.pipelines.science.arrays import AnyArray, IntArray
+from tianyu.pipelines.science.arrays import AnyArray, FloatArray, IntArray
 from tianyu.pipelines.science.growth import (
     ISOLATION_RADII,
     MAX_STARS,
@@ -20,7 +20,7 @@ from tianyu.pipelines.science.growth import (
     growth_stars,
     measure_growth,
 )
-from tianyu.schema.tables import Aperture, Reduction, Source, SourcePhotometry, SourcePosition
+from tianyu.schema.tables import Aperture, Flux, Reduction, Source, SourcePhotometry, SourcePosition
 
 MAX_CANDIDATES = 2 * MAX_STARS
 """Brightest isolated sources whose fluxes are read: the brightest of all may be saturated."""
@@ -36,6 +36,8 @@ class NightGrowth:
     cube: FluxCube
     source_id: IntArray
     curve: GrowthCurve
+    radius_pix: FloatArray
+    """Of every aperture in every frame, shape (n_radius, n_frame)."""
 
 
 def report_growth(context: StepContext, products: Products) -> None:
@@ -79,7 +81,21 @@ def _measure(context: StepContext) -> NightGrowth | None:
     if not len(stars):
         return None
     curve = measure_growth(cube.flux[:, stars], cube.flags[:, stars], cube.good, cube.radius_pix)
-    return NightGrowth(cube, cube.source_id[stars], curve)
+    source_id = cube.source_id[stars]
+    return NightGrowth(cube, source_id, curve, _radii(context, cube, int(source_id[0])))
+
+
+def _radii(context: StepContext, cube: FluxCube, source_id: int) -> FloatArray:
+    """Return the radii that were used: they may follow the FWHM of the frames."""
+    query = select(Flux.aperture, Flux.image_id, Flux.radius_pix).where(
+        Flux.run_id == context.run_id, Flux.source_id == source_id
+    )
+    frame = {int(image_id): n for n, image_id in enumerate(cube.image_id)}
+    radius_pix = np.repeat(cube.radius_pix[:, None], len(frame), axis=1)
+    with context.database.read() as connection:
+        for row in connection.execute(query):
+            radius_pix[row.aperture, frame[row.image_id]] = row.radius_pix
+    return radius_pix
 
 
 def _isolated_candidates(context: StepContext, distance_pix: float) -> dict[int, float]:
@@ -129,7 +145,7 @@ def growth_table(night: NightGrowth) -> bytes:
             "is_good": per_frame(cube.good),
             "fwhm_pix": per_frame(cube.fwhm_pix),
             "n_star": per_frame(curve.n_star),
-            "radius_pix": np.tile(cube.radius_pix, len(cube.image_id)),
+            "radius_pix": night.radius_pix.T.reshape(-1),
             "growth": curve.growth.T.reshape(-1),
             "scatter": curve.scatter.T.reshape(-1),
         }
@@ -157,8 +173,9 @@ def _picture(night: NightGrowth) -> bytes:
     figure = Figure(figsize=PICTURE_INCHES, dpi=PICTURE_DPI, layout="constrained")
     axes = figure.subplots()
     for chosen, colour, label in ((cube.good, "0.75", "frames"), (~cube.good, "C3", "rejected")):
-        for n, growth in enumerate(curve.growth[:, chosen].T):
-            axes.plot(cube.radius_pix, growth, lw=0.6, color=colour, alpha=0.6,
+        frames = zip(night.radius_pix[:, chosen].T, curve.growth[:, chosen].T, strict=True)
+        for n, (radius_pix, growth) in enumerate(frames):
+            axes.plot(radius_pix, growth, lw=0.6, color=colour, alpha=0.6,
                       label=label if n == 0 else None)  # fmt: skip
     axes.errorbar(cube.radius_pix, curve.night_growth, curve.night_scatter, fmt="o-", ms=4,
                   color="C0", capsize=3, label="night, scatter between frames")  # fmt: skip

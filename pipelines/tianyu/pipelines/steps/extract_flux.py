@@ -18,6 +18,7 @@ from tianyu.pipelines.flux_plan import (
     ANNULUS_FWHM,
     FluxPlan,
     flux_columns,
+    following,
     load_plan,
     measure_sources,
 )
@@ -36,14 +37,22 @@ from tianyu.schema.tables import Flux, Frame, FrameVerdict
 logger = logging.getLogger(__name__)
 
 
-class ExtractFlux(StepParameters):
-    """Parameters of pass 2 over one chunk."""
+class ChunkPhotometry(StepParameters):
+    """What measuring a chunk of frames needs, one by one or stacked."""
 
     frames: tuple[int, ...] = Field(min_length=1, description="light frames of the chunk")
     calibration: Calibration = Calibration()
     gain_e_per_adu: float | None = Field(None, gt=0, description="None: fluxes stay in ADU")
     annulus_fwhm: tuple[float, float] = ANNULUS_FWHM
     pattern: ProcessId | None = Field(None, description="process that measured the fixed pattern")
+
+
+class ExtractFlux(ChunkPhotometry):
+    """Parameters of pass 2 over one chunk."""
+
+    follow_fwhm: bool = Field(
+        False, description="radii in units of each frame's FWHM instead of the night's median"
+    )
 
 
 @step(
@@ -63,15 +72,17 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
     calibrators = Calibrators(context, parameters.calibration, saturation)
     pattern = load_pattern(context, parameters.pattern)
     measured: list[tuple[int, ApertureFluxes]] = []
+    radii_of: dict[int, tuple[float, ...]] = {}
     problems: dict[int, str] = {}
     for done, frame in enumerate(frames):
         context.progress(done, len(frames))
         if frame.transform is None:
             continue
         file = files[frame.image_id]
+        own = following(plan, frame.fwhm_pix) if parameters.follow_fwhm else plan
         try:
             fluxes = _measure(
-                context, parameters, plan, frame, file, skies[frame.image_id], calibrators, pattern
+                context, parameters, own, frame, file, skies[frame.image_id], calibrators, pattern
             )
         except PermanentError as error:
             # It was there in pass 1; the rest of the night does not depend on it.
@@ -79,11 +90,12 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
             problems[frame.image_id] = str(error)
             continue
         measured.append((frame.image_id, fluxes))
+        radii_of[frame.image_id] = own.radii_pix
     products = Products()
     if problems:
         products.then(lambda connection: _note_problems(connection, context.run_id, problems))
     if measured:
-        products.rows(Flux, flux_columns(context.run_id, plan, measured))
+        products.rows(Flux, flux_columns(context.run_id, plan, measured, radii_of))
     return products
 
 

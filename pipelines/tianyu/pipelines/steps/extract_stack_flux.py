@@ -23,11 +23,11 @@ from tianyu.pipelines.science.timegroups import TimeScale
 from tianyu.pipelines.sky_meshes import load_sky_meshes
 from tianyu.pipelines.stack_epochs import EpochPlan, load_plans, load_times, mean_times
 from tianyu.pipelines.step import step
-from tianyu.pipelines.steps.extract_flux import ExtractFlux, load_pattern
+from tianyu.pipelines.steps.extract_flux import ChunkPhotometry, load_pattern
 from tianyu.schema.tables import StackEpoch, StackFlux
 
 
-class ExtractStackFlux(ExtractFlux):
+class ExtractStackFlux(ChunkPhotometry):
     """Parameters of the stacks that begin in one chunk."""
 
     time_scales: tuple[str, ...] = Field(
