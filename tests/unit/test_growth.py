@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tianyu.pipelines import growth_report
+from tianyu.pipelines.cube import load_cube
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.science.apertures import measure_fluxes
 from tianyu.pipelines.science.flags import FluxFlag
@@ -159,3 +160,21 @@ def test_a_night_without_lone_stars_says_that_it_has_no_curve(reduced_night, mon
     find_step("diagnostics").run(validate("diagnostics", {}), context)
     assert set(made) == {"scatter_table", "scatter_figure"}
     assert "no star of S/N 50 without flags has its neighbours beyond 1000 times" in told["growth"]
+
+
+def test_apertures_out_of_order_are_put_in_order(reduced_night, monkeypatch):
+    """As radii that follow the FWHM may pass fixed ones."""
+    made = {}
+    monkeypatch.setattr(Products, "image", lambda _, image: made.setdefault(image.kind, image))
+
+    def swapped(*arguments):
+        order = np.array([1, 0, 2, 3, 4, 5])
+        return growth_report._of_apertures(load_cube(*arguments), order)
+
+    context = reduced_night.context(process_id=902, command="diagnostics")
+    monkeypatch.setattr(growth_report, "load_cube", swapped)
+    growth_report.report_growth(context, Products())
+    table = Table.read(reduced_night.root / made["growth_table"].path, format="ascii.ecsv")
+    night = table.meta["night"]
+    assert night["radius_pix"] == sorted(night["radius_pix"])
+    assert night["growth"] == sorted(night["growth"])

@@ -1,7 +1,7 @@
 """The night's curve of growth as products of a run: a table and a picture."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sqlalchemy import or_, select
@@ -73,7 +73,10 @@ def _measure(context: StepContext) -> NightGrowth | None:
     neighbour = _isolated_candidates(context, ISOLATION_RADII * float(radius_pix[-1]))
     if not neighbour:
         return None
-    cube = load_cube(context, list(neighbour))
+    measured = load_cube(context, list(neighbour))
+    # Radii that follow the FWHM may meet or pass fixed ones: in the order of their medians.
+    planes = np.unique(measured.radius_pix, return_index=True)[1]
+    cube = _of_apertures(measured, planes)
     distance = np.array([neighbour[int(source_id)] for source_id in cube.source_id])
     stars = growth_stars(
         cube.flux, cube.flux_error, cube.flags, cube.good, distance, cube.radius_pix
@@ -82,7 +85,19 @@ def _measure(context: StepContext) -> NightGrowth | None:
         return None
     curve = measure_growth(cube.flux[:, stars], cube.flags[:, stars], cube.good, cube.radius_pix)
     source_id = cube.source_id[stars]
-    return NightGrowth(cube, source_id, curve, _radii(context, cube, int(source_id[0])))
+    used = _radii(context, measured, int(source_id[0]))
+    return NightGrowth(cube, source_id, curve, used[planes])
+
+
+def _of_apertures(cube: FluxCube, planes: IntArray) -> FluxCube:
+    """Return a cube of these apertures, in their order."""
+    return replace(
+        cube,
+        flux=cube.flux[planes],
+        flux_error=cube.flux_error[planes],
+        flags=cube.flags[planes],
+        radius_pix=cube.radius_pix[planes],
+    )
 
 
 def _radii(context: StepContext, cube: FluxCube, source_id: int) -> FloatArray:
@@ -152,6 +167,7 @@ def growth_table(night: NightGrowth) -> bytes:
     )
     table["fwhm_pix"].description = "full width at half maximum of the frame's stars"
     table["n_star"].description = "stars measured in the frame, unflagged in every aperture"
+    table["radius_pix"].description = "of the aperture in this frame"
     table["growth"].description = "median over the stars of flux over that in the largest radius"
     table["scatter"].description = "robust standard deviation over the stars"
     table.meta["night"] = {
@@ -181,7 +197,7 @@ def _picture(night: NightGrowth) -> bytes:
                   color="C0", capsize=3, label="night, scatter between frames")  # fmt: skip
     axes.set(
         xlabel="aperture radius, pixels",
-        ylabel=f"flux over that within {cube.radius_pix[-1]:.1f} px",
+        ylabel="flux over that in the largest aperture",
         title=f"curve of growth: {len(night.source_id)} stars, {int(cube.good.sum())} good frames",
     )
     axes.grid(visible=True, alpha=0.2)
