@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tianyu.cli.answers import to_plain
 from tianyu.cli.curves.binning import bin_points, nights
 from tianyu.cli.curves.places import parse_pixel, parse_sky_place
+from tianyu.cli.curves.summary import _typical_radii
 from tianyu.schema.errors import ConfigurationError
 
 
@@ -74,3 +75,18 @@ def test_a_pixel_may_be_negative() -> None:
 
 def test_json_has_no_nan() -> None:
     assert to_plain([float("inf"), {"a": float("nan")}, 1.5]) == [None, {"a": None}, 1.5]
+
+
+def test_apertures_that_follow_the_fwhm_are_one_each() -> None:
+    """Two apertures in three frames: by their rank, with the median radius of each."""
+    followed = {
+        "run_id": np.ones(6, int),
+        "source_id": np.ones(6, int),
+        "image_id": np.array([1, 2, 3, 1, 2, 3]),
+        "radius_pix": np.array([2.0, 2.2, 3.1, 3.0, 3.3, 4.65]),
+    }
+    assert _typical_radii(followed) == [2.2, 2.2, 2.2, 3.3, 3.3, 3.3]
+    fixed = {**followed, "radius_pix": np.array([2.0, 2.0, 2.0, 3.0, 3.0, 3.0])}
+    assert _typical_radii(fixed) == fixed["radius_pix"].tolist()
+    nights = {**fixed, "run_id": fixed["image_id"], "radius_pix": followed["radius_pix"]}
+    assert _typical_radii(nights) == followed["radius_pix"].tolist(), "each run for itself"

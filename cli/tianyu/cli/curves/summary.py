@@ -1,6 +1,7 @@
 """A light curve in a few numbers."""
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
@@ -42,12 +43,37 @@ def summarise(curve: LightCurve) -> list[RadiusSummary]:
     apart only within one run.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
+    radii = _typical_radii(curve)
     for i in range(len(curve)):
         is_default = int(curve["is_default_radius"][i])
-        radius = 0.0 if is_default else float(curve["radius_pix"][i])
+        radius = 0.0 if is_default else radii[i]
         key = (-is_default, int(curve["source_id"][i]), str(curve["filter"][i]), radius)
         groups.setdefault(key, []).append(i)
     return [_summary(curve.only(_mask(groups[key], len(curve)))) for key in sorted(groups)]
+
+
+def _typical_radii(curve: LightCurve) -> list[float]:
+    """Return the median over the run of each point's aperture, where it follows the FWHM.
+
+    Apertures that follow are told apart by their rank among those of their frame.
+    """
+    keys = zip(curve["run_id"].tolist(), curve["source_id"].tolist(), strict=True)
+    frames: dict[tuple[object, ...], list[int]] = {}
+    for i, key in enumerate(keys):
+        frames.setdefault((*key, int(curve["image_id"][i])), []).append(i)
+    radius = curve["radius_pix"].astype(float)
+    runs: dict[tuple[object, ...], list[list[int]]] = {}
+    for (run, source, _), points in frames.items():
+        runs.setdefault((run, source), []).append(sorted(points, key=lambda i: radius[i]))
+    typical = radius.copy()
+    for ranked in runs.values():
+        n_radii = len({radius[i] for points in ranked for i in points})
+        if n_radii == max(len(points) for points in ranked):
+            continue
+        for same in zip_longest(*ranked):
+            points = [i for i in same if i is not None]
+            typical[points] = np.median(radius[points])
+    return [float(value) for value in typical]
 
 
 def _mask(indices: list[int], n: int) -> AnyArray:
