@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
+from tianyu.cli.analysis.detrending import parse_terms, without_trends
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import standard_output
@@ -70,6 +71,14 @@ def lightcurve_command(
         bool,
         typer.Option("--magnitudes", help="Calibrated magnitudes beside the relative fluxes."),
     ] = False,
+    detrend: Annotated[
+        str | None,
+        typer.Option(
+            "--detrend",
+            metavar="TERM,…",
+            help="Also without trends that like stars follow: airmass, position, sky, fwhm.",
+        ),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .png, .pdf or .svg.")
     ] = None,
@@ -89,6 +98,12 @@ def lightcurve_command(
     """
     if sum(way is not None for way in (target, source, at, pixel)) != 1:
         raise typer.BadParameter("give exactly one of --target, --source, --at and --pixel")
+    if detrend is not None and (all_radii or time_scale is not None):
+        raise typer.BadParameter(
+            "--detrend is of single frames in the chosen radius: leave --all-radii and "
+            "--time-scale out"
+        )
+    terms = () if detrend is None else parse_terms(detrend)
     with open_database(database) as opened, opened.read() as connection:
         chosen = None if observation is None else find_observation(connection, observation)
         if run is not None:
@@ -104,6 +119,8 @@ def lightcurve_command(
         )
         if magnitudes:
             curve = with_magnitudes(connection, curve)
+        if terms:
+            curve = without_trends(connection, curve, terms)
         if good_only:
             curve = _good_only(curve)
         conditions = read_conditions(connection, curve) if plot is not None else None
