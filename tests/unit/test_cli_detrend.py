@@ -129,6 +129,7 @@ def test_the_trend_goes_the_raw_stays_and_the_coefficients_tell(survey: str) -> 
         ("airmass", True),
         ("position", False),
     ]
+    assert of_run["terms"][1]["ratio"] == pytest.approx(1.0, abs=0.05)
     (column,) = of_run["columns"]
     assert column["name"] == "airmass"
     assert column["coefficient"] == pytest.approx(SLOPE, abs=0.005)

@@ -151,6 +151,13 @@ def test_each_star_may_have_its_own_places() -> None:
     assert found.coefficients["position"] == pytest.approx(gradient[0], abs=0.001)
 
 
+def test_a_column_that_does_not_change_leaves_the_others() -> None:
+    night = a_night()
+    places = np.stack([night.airmass, np.full(N_FRAME, 0.1)], axis=1)[None]
+    found = detrend(night.time, night.flux, night.mean_flux, {"position": places}, 0)
+    assert found.coefficients["position"] == pytest.approx([night.slope[0], 0.0], abs=0.004)
+
+
 def test_a_frame_without_the_term_has_no_trend() -> None:
     night = a_night()
     night.airmass[7] = np.nan

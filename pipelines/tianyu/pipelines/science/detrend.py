@@ -137,12 +137,12 @@ def detrend(
     rows = np.r_[row, like]
     columns = {name: values[_row(values, rows)] for name, values in terms.items()}
     references = {name: np.median(values[0, here], axis=0) for name, values in columns.items()}
-    scales = {name: np.std(values[0, here], axis=0) for name, values in columns.items()}
+    scales = {name: _spread(values[0, here]) for name, values in columns.items()}
     scaled = {
         name: (values - finite_median(np.swapaxes(values[:, here], 1, 2))[:, None, :])
         / scales[name]
         for name, values in columns.items()
-        if (scales[name] > 0).all()
+        if np.isfinite(scales[name]).any()
     }
     level = finite_median(flux[rows][:, here])[:, None]
     change = flux[rows] / level - 1.0
@@ -264,6 +264,12 @@ def choose_terms(stars: _Stars) -> tuple[dict[str, float], list[str]]:
         used.append(best)
         before = after[best]
     return ratios, used
+
+
+def _spread(values: FloatArray) -> FloatArray:
+    """Standard deviation of each column; infinite where it does not change: its part is 0."""
+    least = 1e-9 * np.maximum(np.abs(values).max(axis=0), 1.0)
+    return np.where(np.ptp(values, axis=0) > least, values.std(axis=0), np.inf)
 
 
 def _row(values: FloatArray, rows: int | IntArray) -> int | IntArray:
