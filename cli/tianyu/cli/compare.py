@@ -27,7 +27,8 @@ def compare_command(
     """Compare the scatter of the same stars in the same frames of two runs.
 
     Such as one with reference groups beside one with the ensemble: publish the night again with
-    --set relative_photometry.method=groups, and nothing before that step is repeated.
+    --set relative_photometry.method=groups; what comes before that step is taken over from the
+    earlier run of the same version of the code.
 
     Example: tianyu run compare 3 4
     """

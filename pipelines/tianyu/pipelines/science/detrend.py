@@ -267,7 +267,7 @@ def choose_terms(stars: _Stars) -> tuple[dict[str, float], list[str]]:
 
 
 def _spread(values: FloatArray) -> FloatArray:
-    """Standard deviation of each column; infinite where it does not change: its part is 0."""
+    """Return each column's standard deviation, infinite where it does not change: its part is 0."""
     least = 1e-9 * np.maximum(np.abs(values).max(axis=0), 1.0)
     return np.where(np.ptp(values, axis=0) > least, values.std(axis=0), np.inf)
 

@@ -89,8 +89,8 @@ def fit_with_event(
 def _maximum_a_posteriori(
     columns: FloatArray, change: FloatArray, sigma: float, prior: FloatArray, width: FloatArray
 ) -> FloatArray:
-    # A width of nothing is a coefficient that all stars share exactly.
-    precision = (sigma / np.maximum(width, 1e-12)) ** 2
+    # Narrower than any star could tell is as good as exact, and keeps the matrix well-conditioned.
+    precision = (sigma / np.maximum(width, 1e-3 * sigma)) ** 2
     matrix = columns.T @ columns + np.diag(precision)
     return np.asarray(np.linalg.lstsq(matrix, columns.T @ change + precision * prior)[0])
 
