@@ -14,10 +14,11 @@ be taken out. Three guards keep real events:
 - They have the distribution of the coefficients of the like stars as their prior, so that a
   star that varies all night keeps nearly the common trend.
 
-A transit of 2 % at the least airmass then keeps its depth within 5 % where noise lets the two
-be told apart to that: 0.5 % per point for two hours of five. An event that is shorter than five
-frames, below 4σ or longer than most of a night can lose a part of its depth. A colour term
-needs no column of its own: with the coefficient of airmass free per star it is the same.
+A transit of 2 % at the least airmass then keeps its depth, as far as noise lets the two be told
+apart: within 1 ± 1.5 % for two hours of five with 0.2 % per point, 2 ± 3 % with 0.5 %, 6 ± 4 %
+with 1 %. An event that is shorter than five frames, below 4σ or longer than most of a night can
+lose a part of its depth. A colour term needs no column of its own: with the coefficient of
+airmass free per star it is the same.
 
 References
 ----------
