@@ -1,21 +1,22 @@
 """``tianyu run compare``: the precision of two runs side by side, on the same stars."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import select
 
-from tianyu.cli.analysis.sidebyside import RunComparison, compare_runs, different_options
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.options import DatabaseOption, JsonOption
-from tianyu.cli.queries.run_curves import read_run_curves
 from tianyu.cli.queries.runs import read_run
 from tianyu.cli.words import number, percent, plural
 from tianyu.schema.tables import Run
+
+if TYPE_CHECKING:
+    from tianyu.cli.analysis.sidebyside import RunComparison
 
 
 def compare_command(
@@ -32,6 +33,12 @@ def compare_command(
 
     Example: tianyu run compare 3 4
     """
+    from tianyu.cli.analysis.sidebyside import (  # noqa: PLC0415 - science is slow to import, for
+        compare_runs,  # the other commands of `tianyu run`
+        different_options,
+    )
+    from tianyu.cli.queries.run_curves import read_run_curves  # noqa: PLC0415
+
     with open_database(database) as opened, opened.read() as connection:
         for run in (first, second):
             read_run(connection, run)
@@ -56,7 +63,7 @@ def _option(value: object) -> str:
     return "default" if value is None else str(value)
 
 
-def _table(found: RunComparison) -> Table:
+def _table(found: "RunComparison") -> Table:
     first, second = found.runs
     table = new_table(
         f"Runs {first} | {second}: {plural(found.n_source, 'star')} in "

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
-from tianyu.cli.analysis.detrending import parse_terms, without_trends
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import standard_output
@@ -103,7 +102,6 @@ def lightcurve_command(
             "--detrend is of single frames in the chosen radius: leave --all-radii and "
             "--time-scale out"
         )
-    terms = () if detrend is None else parse_terms(detrend)
     with open_database(database) as opened, opened.read() as connection:
         chosen = None if observation is None else find_observation(connection, observation)
         if run is not None:
@@ -119,8 +117,8 @@ def lightcurve_command(
         )
         if magnitudes:
             curve = with_magnitudes(connection, curve)
-        if terms:
-            curve = without_trends(connection, curve, terms)
+        if detrend is not None:
+            curve = _detrended(connection, curve, detrend)
         if good_only:
             curve = _good_only(curve)
         conditions = read_conditions(connection, curve) if plot is not None else None
@@ -153,6 +151,15 @@ def _find(
     template_run = run or newest_reduction(connection, observation_id)
     reach = source_search.PIXEL_REACH_PIX if within is None else within
     return source_search.find_at_pixel(connection, template_run, x, y, reach)
+
+
+def _detrended(connection: Connection, curve: LightCurve, terms: str) -> LightCurve:
+    from tianyu.cli.analysis.detrending import (  # noqa: PLC0415 - fits are slow to import
+        parse_terms,
+        without_trends,
+    )
+
+    return without_trends(connection, curve, parse_terms(terms))
 
 
 def _good_only(curve: LightCurve) -> LightCurve:
