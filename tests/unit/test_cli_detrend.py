@@ -160,7 +160,7 @@ def test_every_format_has_both_columns(survey: str, tmp_path: Path) -> None:
     wanted = [p["detrended_flux"] for p in content["points"]]
     assert [float(r["detrended_flux"]) for r in rows] == wanted
     assert table["detrended_flux"].tolist() == in_fits == wanted
-    assert json.loads(header["DETREND1"]) == content["detrending"][0]
+    assert json.loads(header["TREND1"]) == content["detrending"][0]
     assert table.meta["detrending"] == content["detrending"]
 
 

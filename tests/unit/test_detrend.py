@@ -184,3 +184,6 @@ def test_too_few_points_or_stars_are_refused_in_words() -> None:
                 {"airmass": terms["airmass"][:, :20]}, 0)  # fmt: skip
     with pytest.raises(UnusableDataError, match="5 constant stars are of like brightness"):
         detrend(night.time, night.flux[:6], night.mean_flux[:6], terms, 0)
+    night.mean_flux[0] = -1.0
+    with pytest.raises(UnusableDataError, match="mean flux is -1"):
+        night.detrend()

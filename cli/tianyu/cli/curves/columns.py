@@ -102,7 +102,7 @@ MAGNITUDE_COLUMNS = (
 """Further columns of a light curve, where people ask for them."""
 
 DETRENDED_COLUMNS = (
-    ViewColumn("trend", Kind.DOUBLE, None, "relative_flux = detrended_flux * (1 + trend)"),
+    ViewColumn("trend", Kind.DOUBLE, None, "slow trend of good frames, relative"),
     ViewColumn("detrended_flux", Kind.DOUBLE, None, "relative_flux / (1 + trend)"),
     ViewColumn("detrended_flux_error", Kind.DOUBLE, None, "1 sigma, without the trend's own"),
 )

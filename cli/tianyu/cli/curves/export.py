@@ -130,7 +130,7 @@ def _write_fits(curve: LightCurve, path: Path) -> None:
         hdu.header[f"FLAG{value.bit_length() - 1}"] = name, f"meaning of {value} in flags"
     for i, of_run in enumerate(known.get("detrending", ()), start=1):
         # Longer than a card: continued over several, as the standard has it.
-        hdu.header[f"DETREND{i}"] = _ascii(json.dumps(of_run, ensure_ascii=False))
+        hdu.header[f"TREND{i}"] = _ascii(json.dumps(of_run, ensure_ascii=False))
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, overwrite=True)
 
 

@@ -118,9 +118,13 @@ def detrend(
     Raises
     ------
     UnusableDataError
-        If the star has fewer than 30 points with all terms, or fewer than 8 constant stars of
-        like brightness.
+        If the star has no positive mean flux, fewer than 30 points with all terms, or fewer
+        than 8 constant stars of like brightness.
     """
+    if not mean_flux[row] > 0:
+        raise UnusableDataError(
+            f"its mean flux is {mean_flux[row]:g}: no stars are like one without light"
+        )
     measured = np.all([np.isfinite(values[_row(values, row)]).all(axis=1)
                        for values in terms.values()], axis=0)  # fmt: skip
     here = measured & np.isfinite(flux[row])
