@@ -70,6 +70,14 @@ def lightcurve_command(
         bool,
         typer.Option("--magnitudes", help="Calibrated magnitudes beside the relative fluxes."),
     ] = False,
+    detrend: Annotated[
+        str | None,
+        typer.Option(
+            "--detrend",
+            metavar="TERM,…",
+            help="Also without trends that like stars follow: airmass, position, sky, fwhm.",
+        ),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .png, .pdf or .svg.")
     ] = None,
@@ -89,6 +97,11 @@ def lightcurve_command(
     """
     if sum(way is not None for way in (target, source, at, pixel)) != 1:
         raise typer.BadParameter("give exactly one of --target, --source, --at and --pixel")
+    if detrend is not None and (all_radii or time_scale is not None):
+        raise typer.BadParameter(
+            "--detrend is of single frames in the chosen radius: leave --all-radii and "
+            "--time-scale out"
+        )
     with open_database(database) as opened, opened.read() as connection:
         chosen = None if observation is None else find_observation(connection, observation)
         if run is not None:
@@ -104,6 +117,8 @@ def lightcurve_command(
         )
         if magnitudes:
             curve = with_magnitudes(connection, curve)
+        if detrend is not None:
+            curve = _detrended(connection, curve, detrend)
         if good_only:
             curve = _good_only(curve)
         conditions = read_conditions(connection, curve) if plot is not None else None
@@ -136,6 +151,15 @@ def _find(
     template_run = run or newest_reduction(connection, observation_id)
     reach = source_search.PIXEL_REACH_PIX if within is None else within
     return source_search.find_at_pixel(connection, template_run, x, y, reach)
+
+
+def _detrended(connection: Connection, curve: LightCurve, terms: str) -> LightCurve:
+    from tianyu.cli.analysis.detrending import (  # noqa: PLC0415 - fits are slow to import
+        parse_terms,
+        without_trends,
+    )
+
+    return without_trends(connection, curve, parse_terms(terms))
 
 
 def _good_only(curve: LightCurve) -> LightCurve:

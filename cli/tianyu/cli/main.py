@@ -90,7 +90,9 @@ COMMANDS = (
         "tianyu.cli.deadletters:dead_letters_command",
         "List the messages that consumers could not use: where, why, and what to do.",
     ),
-    CommandEntry("run", "tianyu.cli.run:app", "List, show, use, cancel, rescue and purge runs."),
+    CommandEntry(
+        "run", "tianyu.cli.run:app", "List, show, use, compare, cancel, rescue and purge runs."
+    ),
     CommandEntry(
         "purge",
         "tianyu.cli.retention.command:purge_command",

@@ -1,4 +1,4 @@
-"""``tianyu run``: list, show, use, cancel, rescue and purge runs."""
+"""``tianyu run``: list, show, use, compare, cancel, rescue and purge runs."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ import typer
 from sqlalchemy import Connection, select
 
 from tianyu.cli.answers import print_json
+from tianyu.cli.compare import compare_command
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import standard_output
 from tianyu.cli.options import DatabaseOption, JsonOption
@@ -21,7 +22,7 @@ from tianyu.schema.tables import Process
 from tianyu.schema.transitions import operator
 
 app = typer.Typer(
-    help="List, show, use, cancel, rescue and purge runs.\n\nExample: tianyu run list",
+    help="List, show, use, compare, cancel, rescue and purge runs.\n\nExample: tianyu run list",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -146,4 +147,5 @@ def rescue(run: RunArgument, database: DatabaseOption = None, as_json: JsonOptio
         typer.echo(f"run {run}: {plural(revived, 'process', 'processes')} rescued")
 
 
+app.command("compare")(compare_command)
 app.command("purge")(purge_command)

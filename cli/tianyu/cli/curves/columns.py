@@ -100,3 +100,10 @@ MAGNITUDE_COLUMNS = (
     ViewColumn("magnitude_error", Kind.SINGLE, "mag", "1 sigma, without the zero point's own"),
 )
 """Further columns of a light curve, where people ask for them."""
+
+DETRENDED_COLUMNS = (
+    ViewColumn("trend", Kind.DOUBLE, None, "slow trend of good frames, relative"),
+    ViewColumn("detrended_flux", Kind.DOUBLE, None, "relative_flux / (1 + trend)"),
+    ViewColumn("detrended_flux_error", Kind.DOUBLE, None, "1 sigma, without the trend's own"),
+)
+"""Further columns of a detrended light curve; the raw ones stay."""

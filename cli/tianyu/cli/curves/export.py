@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tianyu.cli.answers import to_plain
 from tianyu.cli.curves.columns import FLUX_UNIT, Kind, ViewColumn
 from tianyu.cli.curves.light_curve import LightCurve
 from tianyu.pipelines.science.flags import FluxFlag
@@ -24,7 +25,8 @@ def export(curve: LightCurve, path: Path) -> None:
     """Write a light curve in the format that the file's ending names.
 
     ``.csv`` has numbers with all their digits and empty fields for what is not known;
-    ``.ecsv`` and ``.fits`` have units and descriptions; ``.json`` a list of objects.
+    ``.ecsv`` and ``.fits`` have units and descriptions; ``.json`` a list of objects. All but
+    ``.csv`` name the coefficients of a trend.
 
     Raises
     ------
@@ -58,12 +60,14 @@ def records(curve: LightCurve) -> Iterator[dict[str, Any]]:
 
 def metadata(curve: LightCurve) -> dict[str, Any]:
     """Return what a reader of the file should know of the whole curve."""
+    detrending = {"detrending": to_plain(curve.detrending)} if curve.detrending else {}
     return {
         "source": curve.how,
         "runs": sorted({int(run) for run in curve["run_id"]}),
         "flux_unit": curve.flux_unit or "differs between runs",
         "flags": {str(flag.name).lower(): int(flag) for flag in FluxFlag},
         "software": f"tianyu {code_version()}",
+        **detrending,
     }
 
 
@@ -124,6 +128,9 @@ def _write_fits(curve: LightCurve, path: Path) -> None:
     hdu.header["CREATOR"] = known["software"]
     for name, value in known["flags"].items():
         hdu.header[f"FLAG{value.bit_length() - 1}"] = name, f"meaning of {value} in flags"
+    for i, of_run in enumerate(known.get("detrending", ()), start=1):
+        # Longer than a card: continued over several, as the standard has it.
+        hdu.header[f"TREND{i}"] = _ascii(json.dumps(of_run, ensure_ascii=False))
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, overwrite=True)
 
 

@@ -1,7 +1,7 @@
 """A light curve in memory: the columns of the view, as arrays."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,8 @@ class LightCurve:
     flux_unit: str | None
     how: str
     view_columns: tuple[ViewColumn, ...] = COLUMNS
+    detrending: tuple[Mapping[str, Any], ...] = ()
+    """Per run: the terms of the trend that ``detrended_flux`` is without; see `detrending`."""
 
     def __post_init__(self) -> None:
         names = tuple(column.name for column in self.view_columns)
@@ -61,14 +63,16 @@ class LightCurve:
 
     @property
     def value(self) -> FloatArray:
-        """Relative flux, or the flux itself where nothing was compared."""
+        """Relative flux, detrended where asked for; the flux where nothing was compared."""
         name = "relative_flux" if self.has_relative_flux else "flux"
+        name = "detrended_flux" if "detrended_flux" in self.columns else name
         return np.asarray(self[name], dtype=np.float64)
 
     @property
     def error(self) -> FloatArray:
         """1 sigma of :attr:`value`."""
         name = "relative_flux_error" if self.has_relative_flux else "flux_error"
+        name = "detrended_flux_error" if "detrended_flux" in self.columns else name
         return np.asarray(self[name], dtype=np.float64)
 
     @property
@@ -92,4 +96,4 @@ class LightCurve:
     def only(self, chosen: BoolArray) -> "LightCurve":
         """Return the chosen points."""
         columns = {name: values[chosen] for name, values in self.columns.items()}
-        return LightCurve(columns, self.flux_unit, self.how, self.view_columns)
+        return replace(self, columns=columns)

@@ -233,7 +233,8 @@ def _label(
     figure: Figure, axes: list[list[Axes]], curve: LightCurve, panels: Sequence[_Panel]
 ) -> None:
     unit = curve.flux_unit or "mixed units"
-    axes[0][0].set_ylabel("Relative flux" if curve.has_relative_flux else f"Flux ({unit})")
+    relative = "Relative flux, detrended" if curve.detrending else "Relative flux"
+    axes[0][0].set_ylabel(relative if curve.has_relative_flux else f"Flux ({unit})")
     for row, panel in zip(axes[1:], panels, strict=True):
         row[0].set_ylabel(panel.label, fontsize=8)
         row[0].yaxis.set_major_locator(MaxNLocator(nbins=3, prune="both"))

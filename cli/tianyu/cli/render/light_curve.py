@@ -1,6 +1,7 @@
 """``tianyu lightcurve`` as a person sees it without a plot."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -24,9 +25,32 @@ def light_curve_view(curve: LightCurve, summaries: Sequence[RadiusSummary]) -> R
     unit = "" if curve.has_relative_flux else f" (flux in {curve.flux_unit or 'mixed units'})"
     return Group(
         Text(f"{curve.how}: {plural(len(curve), 'point')}{unit}", style="bold"),
+        *(Text(trend_in_words(of_run)) for of_run in curve.detrending),
         _summary_table(summaries),
         _points_table(curve),
     )
+
+
+def trend_in_words(of_run: Mapping[str, Any]) -> str:
+    """Return what detrending did in one run: terms used and refused, scatter."""
+    used = [term["name"] for term in of_run["terms"] if term["is_used"]]
+    refused = [
+        f"{term['name']} refused ({gain(term['ratio'])})"
+        for term in of_run["terms"]
+        if not term["is_used"]
+    ]
+    done = f"detrended by {', '.join(used)}" if used else "not detrended"
+    before, after = percent(of_run["scatter_before"]), percent(of_run["scatter_after"])
+    scatter = f": scatter {before} → {after}" if used else ""
+    judged = f"judged by {plural(of_run['n_like_stars'], 'like star')}"
+    return f"run {of_run['run']} {done}{scatter}; {', '.join([*refused, judged])}"
+
+
+def gain(ratio: float) -> str:
+    """Return a ratio of scatters in words."""
+    if not np.isfinite(ratio):
+        return "it does not change"
+    return f"like stars' scatter × {ratio:.3f}"
 
 
 def _summary_table(summaries: Sequence[RadiusSummary]) -> Table:
@@ -62,6 +86,8 @@ def _points_table(curve: LightCurve) -> Table:
     time_name = "BJD_TDB" if curve.has_bjd else "JD_UTC"
     for name in (time_name, "radius", "flux", "error", "relative flux", "error", "airmass"):
         table.add_column(name, justify="right")
+    if "detrended_flux" in curve.columns:
+        table.add_column("detrended", justify="right")
     if "magnitude" in curve.columns:
         for name in ("magnitude", "error"):
             table.add_column(name, justify="right")
@@ -89,6 +115,7 @@ def _point_cells(curve: LightCurve, i: int) -> list[str]:
         value("relative_flux", ".5f"),
         value("relative_flux_error", ".5f"),
         value("airmass", ".3f"),
+        *(value(name, ".5f") for name in ("detrended_flux",) if name in curve.columns),
         *(value(name, ".4f") for name in _MAGNITUDES if name in curve.columns),
         ", ".join(remarks),
     ]
