@@ -1,8 +1,8 @@
 #!/bin/sh
 # Backs up what compose runs, while it runs: sh deploy/backup.sh FOLDER
 #
-# Makes FOLDER/tianyu-TIME/ with database.sql.gz, files.tar and SHA256SUMS; a folder under that name
-# is whole. Queues are not kept: the database knows what is to be done, and a manager sends it
+# Makes FOLDER/tianyu-TIME/ with database.tar.gz, files.tar and SHA256SUMS; a folder under that
+# name is whole. It holds MySQL's accounts too: keep it, and deploy/secrets, closed to others. Queues are not kept: the database knows what is to be done, and a manager sends it
 # again. COMPOSE="docker-compose" for the older command; further options, such as --file, likewise.
 set -eu
 [ $# = 1 ] || { echo "usage: sh deploy/backup.sh FOLDER" >&2; exit 2; }
@@ -15,24 +15,33 @@ mkdir -p "$unfinished"
 trap 'rm -rf "$unfinished"' EXIT
 
 # The database first: files are there before the rows that name them, so every file that a row of
-# the dump names is in the archive that is made later. (Hold `tianyu purge` back meanwhile.)
-# A pipe would hide that the dump failed.
-$compose exec -T mysql sh -c \
-    'MYSQL_PWD=$(cat /run/secrets/mysql_root_password) exec mysqldump --user=root \
-        --single-transaction --quick --hex-blob --no-tablespaces tianyu' \
-    </dev/null >"$unfinished/database.sql"
-tail -n 1 "$unfinished/database.sql" | grep -q '^-- Dump completed' ||
-    { echo "the dump of the database is not whole" >&2; exit 1; }
-gzip "$unfinished/database.sql"
+# the copy names is in the archive that is made later. (Hold `tianyu purge` back meanwhile.)
+#
+# A copy of pages by MySQL's clone plugin, while it serves. A dump as text would not do: MySQL
+# writes a FLOAT with six digits, and light curves would come back rounded.
+$compose exec -T mysql sh -eu -s <<'END'
+export MYSQL_PWD="$(cat /run/secrets/mysql_root_password)"
+known="SELECT COUNT(*) FROM information_schema.plugins WHERE plugin_name = 'clone'"
+[ "$(mysql --user=root --skip-column-names --execute "$known")" = 1 ] ||
+    mysql --user=root --execute "INSTALL PLUGIN clone SONAME 'mysql_clone.so'"
+rm -rf /snapshot/clone
+chown mysql /snapshot
+mysql --user=root --execute "CLONE LOCAL DATA DIRECTORY = '/snapshot/clone'"
+END
+$compose run --rm --no-deps -T snapshot \
+    --create --gzip --file - --directory /snapshot/clone . </dev/null >"$unfinished/database.tar.gz"
+$compose exec -T mysql rm -rf /snapshot/clone </dev/null
 
 # A file that is written at this moment is named by no row yet.
 $compose run --rm --no-deps -T --entrypoint tar tianyu \
     --create --file - --directory /data --warning=no-file-changed --ignore-failed-read . \
     </dev/null >"$unfinished/files.tar" || [ $? = 1 ]
-[ -s "$unfinished/files.tar" ] && tar --list --file "$unfinished/files.tar" >/dev/null ||
-    { echo "the archive of the files is not whole" >&2; exit 1; }
+for archive in database.tar.gz files.tar; do
+    [ -s "$unfinished/$archive" ] && tar --list --file "$unfinished/$archive" >/dev/null ||
+        { echo "$archive is not whole" >&2; exit 1; }
+done
 
-(cd "$unfinished" && sha256sum database.sql.gz files.tar >SHA256SUMS)
+(cd "$unfinished" && sha256sum database.tar.gz files.tar >SHA256SUMS)
 mv "$unfinished" "$target"
 trap - EXIT
 echo "$target"
