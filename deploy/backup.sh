@@ -2,8 +2,9 @@
 # Backs up what compose runs, while it runs: sh deploy/backup.sh FOLDER
 #
 # Makes FOLDER/tianyu-TIME/ with database.tar.gz, files.tar and SHA256SUMS; a folder under that
-# name is whole. It holds MySQL's accounts too: keep it, and deploy/secrets, closed to others. Queues are not kept: the database knows what is to be done, and a manager sends it
-# again. COMPOSE="docker-compose" for the older command; further options, such as --file, likewise.
+# name is whole. It holds MySQL's accounts too: keep it, and deploy/secrets, closed to others.
+# Queues are not kept: the database knows what is to be done, and a manager sends it again.
+# COMPOSE="docker-compose" for the older command; further options, such as --file, likewise.
 set -eu
 [ $# = 1 ] || { echo "usage: sh deploy/backup.sh FOLDER" >&2; exit 2; }
 compose=${COMPOSE:-docker compose}
@@ -32,9 +33,9 @@ $compose run --rm --no-deps -T snapshot \
     --create --gzip --file - --directory /snapshot/clone . </dev/null >"$unfinished/database.tar.gz"
 $compose exec -T mysql rm -rf /snapshot/clone </dev/null
 
-# A file that is written at this moment is named by no row yet.
+# A file that is written or removed at this moment, for which tar ends with 1, is named by no row.
 $compose run --rm --no-deps -T --entrypoint tar tianyu \
-    --create --file - --directory /data --warning=no-file-changed --ignore-failed-read . \
+    --create --file - --directory /data --warning=no-file-changed . \
     </dev/null >"$unfinished/files.tar" || [ $? = 1 ]
 for archive in database.tar.gz files.tar; do
     [ -s "$unfinished/$archive" ] && tar --list --file "$unfinished/$archive" >/dev/null ||
