@@ -10,6 +10,8 @@ from sqlalchemy import Connection, Row, select
 from tianyu.cli.provenance.noise import Circumstances, ErrorTerms, error_terms
 from tianyu.cli.provenance.point import PointKey
 from tianyu.cli.queries.light_curve import ALL
+from tianyu.pipelines.science.annulus import local_noise_factor
+from tianyu.pipelines.science.arrays import FloatArray
 from tianyu.pipelines.science.flags import describe
 from tianyu.pipelines.science.gain import MeasuredGain
 from tianyu.pipelines.science.radius import N_LIKE
@@ -27,6 +29,7 @@ from tianyu.schema.tables import (
     Reduction,
     RelativeFlux,
     SkyMesh,
+    Source,
     SourcePhotometry,
     SourcePosition,
 )
@@ -94,13 +97,14 @@ def read_measurement(
         .where(Frame.run_id == key.run, Frame.image_id == key.image)
     ).one()
     x, y = _place(connection, key, frame)
-    sky_rms = _sky_rms(connection, key, x, y)
     instrument = connection.execute(
         select(Instrument.__table__, Reduction.flux_unit)
         .join(Observation, Observation.instrument_id == Instrument.id)
         .join(Reduction, Reduction.observation_id == Observation.id)
         .where(Reduction.run_id == key.run)
     ).one()
+    adu = gain.e_per_adu if gain is not None and instrument.flux_unit == "electron" else 1.0
+    sky_rms = _sky_rms(connection, key, x, y, adu)
     around = Circumstances(
         flux_unit=instrument.flux_unit,
         gain_e_per_adu=None if gain is None else gain.e_per_adu,
@@ -167,14 +171,40 @@ def _place(
 
 
 def _sky_rms(
-    connection: Connection, key: PointKey, x: float | None, y: float | None
+    connection: Connection, key: PointKey, x: float | None, y: float | None, adu: float
 ) -> float | None:
+    """Return the noise of the sky that the error rests on: the mesh's, by the frame's annuli.
+
+    ``adu`` is one ADU in the unit of the fluxes.
+    """
     mesh = connection.scalar(
         select(SkyMesh.mesh).where(SkyMesh.run_id == key.run, SkyMesh.image_id == key.image)
     )
     if mesh is None or x is None or y is None:
         return None
-    return float(SkyModel.from_bytes(mesh).rms_at(np.array([x]), np.array([y]))[0])
+    sky = SkyModel.from_bytes(mesh)
+    places, annulus_rms = _annuli(connection, key)
+    factor = local_noise_factor(annulus_rms, adu * sky.rms_at(*places))
+    return factor * float(sky.rms_at(np.array([x]), np.array([y]))[0])
+
+
+def _annuli(connection: Connection, key: PointKey) -> tuple[FloatArray, FloatArray]:
+    """Return where the detected sources stand in a frame, (2, n), and the noise about them."""
+    query = (
+        select(SourcePosition.x, SourcePosition.y, Flux.background_rms)
+        .join(Reduction, Reduction.template_image_id == SourcePosition.template_image_id)
+        .join(Source, Source.id == SourcePosition.source_id)
+        .join(Flux, (Flux.run_id == Reduction.run_id) & (Flux.source_id == Source.id))
+        .where(Reduction.run_id == key.run, Source.is_forced.is_(False))
+        .where(Flux.image_id == key.image, Flux.aperture == key.aperture)
+    )
+    frame = connection.execute(
+        select(Frame.__table__).where(Frame.run_id == key.run, Frame.image_id == key.image)
+    ).one()
+    rows = np.array([tuple(row) for row in connection.execute(query)], dtype=float)
+    x, y, rms = rows.reshape(-1, 3).T
+    transform = AffineTransform(frame.a, frame.b, frame.c, frame.d, frame.tx, frame.ty)
+    return np.stack(transform.apply(x, y)), rms
 
 
 def _apertures(connection: Connection, key: PointKey) -> tuple[ApertureFlux, ...]:
