@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 from tests.servers.mariadb import DatabaseServer
 from tests.storm.installation import SITE, Site
 
@@ -17,6 +18,7 @@ from tianyu.broker.interface import QueueAddress
 from tianyu.consumer.claiming import HintedClaimer
 from tianyu.manager.manager import Manager, ManagerConfig
 from tianyu.schema.database import Database
+from tianyu.schema.dialects import is_transient
 from tianyu.schema.engine_tables import Attempt, Process
 from tianyu.schema.states import State
 from tianyu.schema.transitions.claim import heartbeat
@@ -47,7 +49,13 @@ def work(site: Site, worker: str, stop: threading.Event, errors: list[BaseExcept
         broker.subscribe([QueueAddress(site.queue_id, SITE, "cpu")])
         claimer = HintedClaimer(database, broker, *place)
         while not stop.is_set():
-            claim = claimer.claim(0.5)
+            try:
+                claim = claimer.claim(0.5)
+            except DBAPIError as error:
+                # As the consumer does: a claim is tried once, and again when it comes round.
+                if not is_transient(error):
+                    raise
+                continue
             if claim is None:
                 continue
             pid, token = claim.process_id, claim.token
