@@ -28,6 +28,10 @@ MIN_SIGNIFICANCE = 5.0
 MIN_FRAMES = 20
 """Frames from which the sky may tell the gain."""
 
+MAX_FRAMES = 200
+"""Of a longer night, frames spaced over it: pairs grow with the square of their number, and every
+chunk of a run asks."""
+
 
 @dataclass(frozen=True)
 class MeasuredGain:
@@ -125,6 +129,9 @@ def gain_of_sky(level_adu: FloatArray, rms_adu: FloatArray) -> MeasuredGain | No
     level, variance = level_adu[finite], rms_adu[finite] ** 2
     if len(level) < MIN_FRAMES or level.min() == level.max():
         return None
+    if len(level) > MAX_FRAMES:
+        spaced = np.linspace(0, len(level) - 1, MAX_FRAMES).round().astype(np.int64)
+        level, variance = level[spaced], variance[spaced]
     slope = _median_slope(level, variance)
     error = _block_bootstrap(level, variance)
     if not (math.isfinite(slope) and error > 0 and slope > MIN_SIGNIFICANCE * error):
