@@ -22,8 +22,8 @@ settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True
 settings.register_profile(
     "storm",
     deadline=None,
-    max_examples=3000,
-    stateful_step_count=100,
+    max_examples=1000,
+    stateful_step_count=60,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile(
