@@ -107,34 +107,22 @@ def permanent_failure_tried_again(patch: pytest.MonkeyPatch) -> None:
 # -- claims and leases -------------------------------------------------------------------------
 
 
-def _claim_values() -> dict[str, Any]:
-    return {
+@mutant
+def claim_whatever_the_state(patch: pytest.MonkeyPatch) -> None:
+    queues = Process.queue_id.in_(bindparam("queues", expanding=True))
+    values = {
         "state": State.RUNNING.value,
         "attempt": Process.attempt + 1,
         "claim_token": bindparam("token"),
         "lease_until": now_us() + bindparam("lease_us"),
         "cancel_requested": False,
     }
-
-
-@mutant
-def claim_whatever_the_state(patch: pytest.MonkeyPatch) -> None:
-    queues = Process.queue_id.in_(bindparam("queues", expanding=True))
-    named = bindparam("from_state") == bindparam("from_state")
-    patch.setattr(
-        claim, "_CLAIM", update(Process).where(_pid, queues, named).values(**_claim_values())
-    )
+    patch.setattr(claim, "_CLAIM_HERE", update(Process).where(_pid, queues).values(**values))
 
 
 @mutant
 def claim_from_a_foreign_queue(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(
-        claim,
-        "_CLAIM",
-        update(Process)
-        .where(_pid, Process.state == bindparam("from_state"))
-        .values(**_claim_values()),
-    )
+    patch.setattr(claim, "_CLAIM_HERE", claim._CLAIM)
 
 
 @mutant
