@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test storm lint format lock bench clean
+.PHONY: demo test storm acceptance-docker lint format lock bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tianyu demo --out demo-output
@@ -39,6 +39,10 @@ storm: $(VENV)/.installed
 		tests/integration/engine tests/integration/fire tests/storm
 	$(BIN)/python -m pytest -m storm tests/integration
 	$(BIN)/python -m tests.storm --seed $(SEEDS)
+
+# A site on a real Docker engine, from nothing to light curves, with restarts, a wipe and a restore.
+acceptance-docker: $(VENV)/.installed
+	$(BIN)/python -m tests.compose
 
 # Renew the tested set of versions: install the newest that pyproject.toml allows, then freeze.
 lock:

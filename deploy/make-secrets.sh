@@ -10,18 +10,31 @@ mkdir -p "$folder"
 chmod 700 "$folder"
 cd "$folder"
 
-password() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
-for name in mysql_root_password mysql_password rabbitmq_password; do
-    [ -s "$name" ] || password >"$name"
+# write FILE: what comes in; the file may be there and closed to writing.
+write() {
+    cat >"$1.new"
+    mv -f "$1.new" "$1"
+}
+for name in mysql_root mysql mysql_publisher mysql_manager mysql_consumer mysql_reader rabbitmq; do
+    [ -s "${name}_password" ] || od -An -N24 -tx1 /dev/urandom | tr -d ' \n' | write "${name}_password"
 done
-printf 'mysql+pymysql://tianyu:%s@mysql/tianyu' "$(cat mysql_password)" >database_url
-printf 'amqp://tianyu:%s@rabbitmq/tianyu' "$(cat rabbitmq_password)" >broker_url
-cat >rabbitmq.conf <<END
+printf 'mysql+pymysql://tianyu:%s@mysql/tianyu' "$(cat mysql_password)" | write database_url
+# Accounts with no more rights than each kind of program needs; see grants/.
+for role in publisher manager consumer reader; do
+    printf 'mysql+pymysql://tianyu_%s:%s@mysql/tianyu' "$role" "$(cat "mysql_${role}_password")" |
+        write "${role}_database_url"
+done
+printf 'amqp://tianyu:%s@rabbitmq/tianyu' "$(cat rabbitmq_password)" | write broker_url
+# What its account may do is as in grants/rabbitmq.sh.
+write rabbitmq.conf <<END
 default_vhost = tianyu
 default_user = tianyu
 default_pass = $(cat rabbitmq_password)
 default_user_tags.administrator = false
 default_user_tags.management = true
+default_permissions.configure = ^(dead:)?tianyu\\..*
+default_permissions.write = ^((dead:)?tianyu\\..*|amq\\.default)\$
+default_permissions.read = ^(dead:)?tianyu\\..*
 END
 chmod 444 ./*
 chmod 400 rabbitmq_password

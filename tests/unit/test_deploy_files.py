@@ -20,7 +20,7 @@ NODE = DEPLOY / "site-node.compose.yml"
 RULES = DEPLOY / "prometheus" / "rules.yml"
 DASHBOARD = DEPLOY / "grafana" / "dashboard.json"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
-SCRIPTS = sorted(DEPLOY.glob("*.sh"))
+SCRIPTS = sorted(DEPLOY.rglob("*.sh"))
 
 METRIC = re.compile(r"\btianyu_[a-z_]+")
 SUFFIX = re.compile(r"_(total|bucket|sum|count)$")
@@ -82,6 +82,13 @@ def test_every_secret_and_volume_that_is_used_is_declared(path: Path) -> None:
     assert all(set(secret) == {"file"} for secret in whole["secrets"].values())
 
 
+def test_services_use_the_account_of_their_kind() -> None:
+    site = yaml.safe_load(SITE.read_text())["services"]
+    for service, role in (("manager", "manager"), ("consumer-cpu", "consumer")):
+        urls = [s for s in site[service]["secrets"] if "database_url" in str(s)]
+        assert urls == [{"source": f"{role}_database_url", "target": "database_url"}]
+
+
 @pytest.mark.parametrize("service", services())
 def test_our_variables_are_settings(service: dict[str, Any]) -> None:
     known = {f"TIANYU_{name.upper()}" for name in Settings.model_fields}
@@ -96,9 +103,11 @@ def test_services_begin_when_what_they_need_answers() -> None:
         assert "healthcheck" in site[server]
     for ours in ("manager", "consumer-cpu"):
         assert site[ours]["depends_on"] == {
-            "migrate": {"condition": "service_completed_successfully"}
+            "accounts": {"condition": "service_completed_successfully"}
         }
         assert site[ours]["healthcheck"]["test"] == ["CMD", "tianyu", "health", "--ready"]
+    # Rights name tables.
+    assert "migrate" in site["accounts"]["depends_on"]
     # The port that `--scale` would have two containers fight for.
     assert not any("container_name" in service for service in site.values())
 
@@ -176,7 +185,7 @@ def test_units_are_sound(unit: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stderr.strip()) == (0, "")
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: str(script.relative_to(DEPLOY)))
 def test_scripts_are_shell(script: Path) -> None:
     subprocess.run(["sh", "-n", str(script)], check=True, timeout=10)
 
@@ -193,6 +202,6 @@ def test_secrets_are_made_once_and_closed_to_others(tmp_path: Path) -> None:
     password = first["mysql_password"]
     assert re.fullmatch("[0-9a-f]{48}", password)
     assert first["database_url"] == f"mysql+pymysql://tianyu:{password}@mysql/tianyu"
-    assert len({first[name] for name in first if name.endswith("_password")}) == 3
+    assert len({first[name] for name in first if name.endswith("_password")}) == 7
     mounted = yaml.safe_load(SITE.read_text())["secrets"].values()
     assert {Path(secret["file"]).name for secret in mounted} <= first.keys()
