@@ -44,8 +44,8 @@ def _image_size(image: str) -> int:
 
 def _user(container: str) -> str:
     """Return whom the program runs as, of all processes but the init that Docker adds."""
-    lines = _docker("top", container, "-eo", "uid,comm").splitlines()[1:]
-    users = [line.split()[0] for line in lines if "docker-init" not in line and "tini" not in line]
+    lines = _docker("top", container, "-eo", "pid,uid,comm").splitlines()[1:]
+    users = [line.split()[1] for line in lines if "docker-init" not in line and "tini" not in line]
     return ", ".join(sorted(set(users)))
 
 
