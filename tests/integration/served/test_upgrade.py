@@ -4,8 +4,8 @@ So a migration only adds: what an older program reads is still there, and what i
 taken. Whoever must change or drop a column does so two versions later.
 """
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,20 +75,18 @@ def row(table: Table, number: int) -> dict[str, Any]:
     return {column.name: value(column, number) for column in table.columns}
 
 
+VALUES: list[tuple[type[types.TypeEngine[Any]], Callable[[int], Any]]] = [
+    (types.DateTime, lambda number: datetime(2026, 1, number)),
+    (types.JSON, lambda number: {"n": number}),
+    (types._Binary, lambda number: bytes([number])),
+    (types.Float, lambda number: number + 0.5),
+    (types.Integer, lambda number: number),
+    (types.Boolean, lambda _number: True),
+]
+
+
 def value(column: Column[Any], number: int) -> Any:
-    kind = column.type
     if column.name == "state":
         return "waiting"
-    if isinstance(kind, types.DateTime):
-        return datetime(2026, 1, number, tzinfo=UTC).replace(tzinfo=None)
-    if isinstance(kind, types.JSON):
-        return {"n": number}
-    if isinstance(kind, types._Binary):
-        return bytes([number])
-    if isinstance(kind, types.Numeric | types.Float):
-        return number + 0.5
-    if isinstance(kind, types.Integer):
-        return number
-    if isinstance(kind, types.Boolean):
-        return True
-    return str(number)
+    make = next((make for kind, make in VALUES if isinstance(column.type, kind)), str)
+    return make(number)
