@@ -79,6 +79,8 @@ class DatabaseProcess(ServerProcess, DatabaseServer):
         options = [
             "--no-defaults",
             f"--datadir={self.folder}/data",
+            # In a folder that several share, one that starts removes what others are using.
+            f"--tmpdir={self.folder}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             f"--socket={self.folder}/s",
@@ -104,6 +106,7 @@ class DatabaseProcess(ServerProcess, DatabaseServer):
                     "--skip-test-db",
                     "--auth-root-authentication-method=normal",
                     f"--datadir={self.folder}/data",
+                    f"--tmpdir={self.folder}",
                 ]
             )
         else:
@@ -113,6 +116,7 @@ class DatabaseProcess(ServerProcess, DatabaseServer):
                     "--no-defaults",
                     "--initialize-insecure",
                     f"--datadir={self.folder}/data",
+                    f"--tmpdir={self.folder}",
                 ]
             )
 

@@ -9,6 +9,8 @@ from tianyu.schema.tables import metadata
 
 GRANTS = Path(__file__).resolve().parents[2] / "deploy" / "grants"
 GRANT = re.compile(r"^GRANT (.+) ON `tianyu`\.(\S+) TO 'tianyu_(\w+)'@'%';$", flags=re.MULTILINE)
+OF_THE_OWNER = {"packed_flux"}
+"""Filled by `tianyu pack`, which deletes rows."""
 ROLES = ("publisher", "manager", "consumer", "reader")
 
 
@@ -18,7 +20,9 @@ def granted(role: str) -> set[tuple[str, str]]:
 
 def test_somebody_may_fill_every_table() -> None:
     filled = {table for role in ROLES for what, table in granted(role) if "INSERT" in what}
-    assert sorted(metadata.tables) == sorted(filled), "a new table needs a right to fill it"
+    assert sorted(metadata.tables.keys() - OF_THE_OWNER) == sorted(filled), (
+        "a new table needs a right to fill it"
+    )
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -98,6 +98,11 @@ COMMANDS = (
         "tianyu.cli.retention.command:purge_command",
         "Remove what superseded runs needed only while they ran, and files of broken attempts.",
     ),
+    CommandEntry(
+        "pack",
+        "tianyu.cli.retention.pack:pack_command",
+        "Keep light curves of runs that have ended in a seventh of the space, or undo it.",
+    ),
     CommandEntry("process", "tianyu.cli.process:app", "Show, retry and cancel one process."),
     CommandEntry(
         "steps", "tianyu.cli.steps:steps_command", "List the steps, or the parameters of one."

@@ -30,6 +30,7 @@ from tianyu.schema.image_tables import (
     Stack,
 )
 from tianyu.schema.magnitude_tables import Magnitude, MagnitudeScale, ZeroPoint
+from tianyu.schema.packed_tables import PackedFlux
 from tianyu.schema.source_tables import (
     CrossMatch,
     SkyWcs,
@@ -70,6 +71,7 @@ __all__ = [
     "Observation",
     "ObservationTarget",
     "OpticalFilter",
+    "PackedFlux",
     "Process",
     "Queue",
     "Reduction",

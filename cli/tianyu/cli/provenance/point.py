@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, select
 
 from tianyu.cli.queries.runs import read_run
 from tianyu.cli.queries.source_search import FoundSource, find_by_id, find_by_target
+from tianyu.cli.retention.packing import refuse_packed
 from tianyu.publisher.naming import plain_stem
 from tianyu.schema.errors import NotFoundError
 from tianyu.schema.tables import (
@@ -85,6 +86,7 @@ def find_point(
             if apertures:
                 aperture = _choose(connection, apertures, row.run_id, source_id, radius_pix)
                 return PointKey(row.run_id, source_id, row.image_id, aperture)
+    refuse_packed(connection, meant[0].run_id)
     raise NotFoundError(_unmeasured(found, meant[0]))
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, TableClause, column, select, table
+from sqlalchemy import Connection, FromClause, Row, TableClause, column, select, table
 from sqlalchemy.sql.elements import quoted_name
 
 from tianyu.cli.curves.columns import COLUMNS, STACK_COLUMNS, Kind, ViewColumn
 from tianyu.cli.curves.light_curve import LightCurve
+from tianyu.cli.queries.packed import packed_view
 from tianyu.cli.queries.source_search import FoundSource
 from tianyu.schema.errors import NotFoundError
 from tianyu.schema.tables import Observation, Reduction, Source, StackEpoch
@@ -63,17 +64,25 @@ def read_light_curve(
     of_stacks = time_scale is not None
     columns = STACK_COLUMNS if of_stacks else COLUMNS
     view = (STACKS if of_stacks else CURRENT) if run is None else (ALL_STACKS if of_stacks else ALL)
-    # The runs are named, since fluxes are clustered by run and source: without them SQLite
-    # reads the whole table.
-    query = select(view).where(view.c.run_id.in_(runs), view.c.source_id.in_(found.source_ids))
-    if observation_id is not None:
-        query = query.where(view.c.observation_id == observation_id)
-    if time_scale is not None:
-        query = query.where(view.c.time_scale == time_scale)
-    if not all_radii:
-        query = query.where(view.c.is_default_radius == 1)
-    order = view.c.jd_utc_mid, view.c.image_id, view.c.source_id, view.c.radius_pix
-    rows = connection.execute(query.order_by(*order)).all()
+    views: list[FromClause] = [view]
+    packed = None if of_stacks else packed_view(connection, runs, found.source_ids)
+    if packed is not None:
+        views.append(packed)
+    rows = list[Row[Any]]()
+    for one in views:
+        # The runs are named, since fluxes are clustered by run and source: without them SQLite
+        # reads the whole table.
+        query = select(one).where(one.c.run_id.in_(runs), one.c.source_id.in_(found.source_ids))
+        if observation_id is not None:
+            query = query.where(one.c.observation_id == observation_id)
+        if time_scale is not None:
+            query = query.where(one.c.time_scale == time_scale)
+        if not all_radii:
+            query = query.where(one.c.is_default_radius == 1)
+        order = one.c.jd_utc_mid, one.c.image_id, one.c.source_id, one.c.radius_pix
+        rows += connection.execute(query.order_by(*order)).all()
+    if packed is not None:
+        rows.sort(key=_in_time)
     if not rows:
         if time_scale is not None:
             raise NotFoundError(_no_stacks(connection, found, runs, time_scale))
@@ -84,6 +93,10 @@ def read_light_curve(
         how=found.how if time_scale is None else f"{found.how}, stacks of {time_scale}",
         view_columns=columns,
     )
+
+
+def _in_time(row: Row[Any]) -> tuple[Any, ...]:
+    return (row.jd_utc_mid or 0.0, row.image_id, row.source_id, row.radius_pix)
 
 
 def _current_runs(connection: Connection, found: FoundSource) -> list[int]:

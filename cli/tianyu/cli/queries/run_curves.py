@@ -7,6 +7,7 @@ import numpy as np
 from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from tianyu.cli.curves.light_curve import SPOILING
+from tianyu.cli.retention.packing import refuse_packed
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
 from tianyu.schema.errors import NotFoundError
 from tianyu.schema.numbers import read_numbers
@@ -137,7 +138,7 @@ def read_run_curves(connection: Connection, run: int) -> RunCurves:
     Raises
     ------
     NotFoundError
-        If the run has no relative photometry or no good frame.
+        If the run has no relative photometry or no good frame, or is packed.
     """
     sources = connection.execute(_SOURCES, {"run": run}).all()
     frames = [f for f in connection.execute(_FRAMES, {"run": run}) if f.is_good]
@@ -146,6 +147,7 @@ def read_run_curves(connection: Connection, run: int) -> RunCurves:
             f"run {run} has {len(sources)} light curves and {len(frames)} good frames; `tianyu "
             f"status {run}` says how it stands"
         )
+    refuse_packed(connection, run)
     shape = (len(sources), len(frames))
     measured = {name: np.full(shape, np.nan) for name in ("flux", "error", "raw_flux")}
     row = {s.source_id: i for i, s in enumerate(sources)}

@@ -9,6 +9,7 @@ from tianyu.schema.tables import (
     Flux,
     FluxLevel,
     Magnitude,
+    PackedFlux,
     RelativeFlux,
     SourcePhotometry,
     StackFlux,
@@ -21,6 +22,7 @@ TABLES: tuple[Any, ...] = (
     StackFlux,
     RelativeFlux,
     Flux,
+    PackedFlux,
     FluxLevel,
     SourcePhotometry,
 )
