@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=3.0, help="mean seconds between two kills")
     parser.add_argument("--server-every", type=float, default=45.0, help="… of the servers")
     parser.add_argument("--freeze-every", type=float, default=7.0, help="… between two freezes")
+    parser.add_argument("--longest-step", type=float, default=0.1, help="seconds")
     parser.add_argument("--patience", type=float, default=3600.0, help="give up after, seconds")
     options = parser.parse_args()
     plans = [
@@ -36,6 +37,7 @@ def main() -> int:
             server_s=options.server_every,
             freeze_s=options.freeze_every,
             patience_s=options.patience,
+            longest_step_s=options.longest_step,
         )
         for seed in options.seed
     ]

@@ -1,6 +1,5 @@
 """A site on given servers, graphs for it, and programs that work there and can be killed."""
 
-import contextlib
 import os
 import random
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
+from tests.sessions import signal_session
 
 from tianyu.schema.crashpoints import VARIABLE
 from tianyu.schema.database import Database
@@ -125,7 +125,7 @@ class Site:
 
 @dataclass(eq=False)
 class Program:
-    """One program in a process group of its own."""
+    """One program in a session of its own."""
 
     role: str
     popen: "subprocess.Popen[bytes]"
@@ -150,8 +150,7 @@ class Program:
 
     def _signal(self, number: signal.Signals) -> None:
         # Children outlive a consumer that was killed alone, and frozen ones until they thaw.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.popen.pid, number)
+        signal_session(self.popen.pid, number)
 
     def kill(self, *, with_children: bool = True) -> None:
         """Kill it with signal 9, with or without its children, and wait."""

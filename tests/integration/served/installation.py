@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import select
+from tests.sessions import signal_session
 
 from tianyu.schema.database import Database
 from tianyu.schema.states import TERMINAL, State
@@ -35,15 +36,15 @@ class Service:
 
     def freeze(self) -> None:
         """Stop the clock of it and of its children."""
-        os.killpg(self.process.pid, signal.SIGSTOP)
+        signal_session(self.process.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let them go on."""
-        os.killpg(self.process.pid, signal.SIGCONT)
+        signal_session(self.process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """Kill it and its children with signal 9, as when the power of its machine fails."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        signal_session(self.process.pid, signal.SIGKILL)
         self.process.wait(PATIENCE_S)
 
 
