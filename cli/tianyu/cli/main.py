@@ -81,6 +81,11 @@ COMMANDS = (
         "Claim and run processes of one site and group; run as many as you like.",
     ),
     CommandEntry(
+        "serve-files",
+        "tianyu.cli.servefiles:serve_files_command",
+        "Send files of this site to other sites that ask with the right token.",
+    ),
+    CommandEntry(
         "health",
         "tianyu.cli.health:health_command",
         "Ask the manager or consumer of this machine how it is.",
@@ -114,7 +119,7 @@ COMMANDS = (
 """Every command, in the order of ``tianyu --help``."""
 
 
-SERVICES = frozenset({"manager", "consumer"})
+SERVICES = frozenset({"manager", "consumer", "serve-files"})
 """Commands that run for weeks and are known by their logs."""
 
 

@@ -56,3 +56,12 @@ StackLightCurvesOption = Annotated[
         help="Also light curves on means of 5 frames, of 10min, …: 5,25,10min.",
     ),
 ]
+
+ScienceSiteOption = Annotated[
+    str | None,
+    typer.Option(
+        "--science-site",
+        metavar="S",
+        help="Site that makes the light curves; only stacks and rows go there. Default: the same.",
+    ),
+]

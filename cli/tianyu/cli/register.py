@@ -10,7 +10,13 @@ from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.findings import show_masters, show_registration
-from tianyu.cli.options import DatabaseOption, JsonOption, PositionsOption, StackLightCurvesOption
+from tianyu.cli.options import (
+    DatabaseOption,
+    JsonOption,
+    PositionsOption,
+    ScienceSiteOption,
+    StackLightCurvesOption,
+)
 from tianyu.cli.parsing import parse_options, target_request, with_stacks
 from tianyu.publisher.placing import Placement
 from tianyu.publisher.positions import read_positions
@@ -52,6 +58,7 @@ def register_command(
     site: Annotated[
         str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
     ] = None,
+    science_site: ScienceSiteOption = None,
     placement: Annotated[
         Placement, typer.Option("--placement", help="How files come under the site's root.")
     ] = Placement.LINK,
@@ -74,6 +81,7 @@ def register_command(
     with open_database(database) as opened:
         with opened.read() as connection:
             site_id, root, _ = find_site(connection, settings.site)
+            science_site_id = _find_science_site(connection, science_site)
         request = RegisterRequest(
             paths=paths,
             site_id=site_id,
@@ -86,6 +94,7 @@ def register_command(
             options=PublishOptions(
                 chunk_frames=chunk,
                 steps=with_stacks(parse_options(option or []), stack_light_curves),
+                science_site_id=science_site_id,
             ),
             publish=not no_publish,
         )
@@ -119,6 +128,7 @@ def publish_command(
     site: Annotated[
         str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
     ] = None,
+    science_site: ScienceSiteOption = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -129,16 +139,18 @@ def publish_command(
     Example: tianyu publish 3 --set relative_photometry.method=groups
     """
     settings = load_settings(database_url=database, site=site)
-    options = PublishOptions(
-        recipe=recipe,
-        chunk_frames=chunk,
-        fan_out=fan_out,
-        steps=with_stacks(parse_options(option or []), stack_light_curves),
-        is_fresh=fresh,
-    )
+    chosen = parse_options(option or [])
     with open_database(database) as opened:
         with opened.read() as connection:
             site_id, _, _ = find_site(connection, settings.site)
+            options = PublishOptions(
+                recipe=recipe,
+                chunk_frames=chunk,
+                fan_out=fan_out,
+                steps=with_stacks(chosen, stack_light_curves),
+                is_fresh=fresh,
+                science_site_id=_find_science_site(connection, science_site),
+            )
             observation_id = find_observation(connection, observation)
         run = publish(opened, observation_id, site_id, options)
     if as_json:
@@ -168,6 +180,10 @@ def find_observation(connection: Connection, text: str) -> int:
         known = "; ".join(f"{row.id} {row.name!r}" for row in connection.execute(query)) or "none"
         raise NotFoundError(f"there is no observation {text!r}; the latest: {known}")
     return int(found)
+
+
+def _find_science_site(connection: Connection, name: str | None) -> int | None:
+    return None if name is None else find_site(connection, name)[0]
 
 
 def _show(registration: Registration) -> None:

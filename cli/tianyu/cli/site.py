@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from sqlalchemy import Connection, select, update
@@ -42,15 +43,20 @@ def add(
         typer.Option("--lease", min=1.0, metavar="S", help="Lease length; longer on slow links."),
     ] = None,
     address: Annotated[
-        str | None, typer.Option("--address", metavar="URL", help="Of its file service.")
+        str | None,
+        typer.Option(
+            "--address", metavar="URL", help="Of its file service, as other sites reach it."
+        ),
     ] = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add a site, or change the root, lease and address of one that is there.
 
-    Example: tianyu site add observatory --root /data/tianyu --group cpu --group camera
+    Example: tianyu site add observatory --root /data/tianyu --address https://10.0.0.2:8766
     """
+    if address is not None:
+        check_address(address)
 
     def work(connection: Connection) -> _Site:
         site_id = ensure_site(connection, name, _root_of(connection, name, root), lease_s)
@@ -116,6 +122,27 @@ def _sites(connection: Connection) -> list[_Site]:
         _Site(row.name, row.root, tuple(groups[row.id]), row.lease_s, row.address)
         for row in connection.execute(select(Site.__table__).order_by(Site.name))
     ]
+
+
+def check_address(url: str) -> None:
+    """Check that a file service can be reached by a URL.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no URL of a web service, or holds a password.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ConfigurationError(
+            f"the address {url!r} is no URL of a file service; give https://HOST:PORT or "
+            "http://HOST:PORT"
+        )
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"the address of a file service on {parts.hostname} holds more than host, port and "
+            "path; its token is the setting file_token"
+        )
 
 
 def _root_of(connection: Connection, name: str, root: Path | None) -> Path:

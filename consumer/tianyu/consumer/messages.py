@@ -38,6 +38,7 @@ class Excuse(Enum):
 
     DISK_FULL = auto()
     DATABASE_AWAY = auto()
+    PEER_AWAY = auto()
 
 
 @dataclass(frozen=True)

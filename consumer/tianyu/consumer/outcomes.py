@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from tianyu.consumer.messages import Excuse
 from tianyu.consumer.outages import is_outage
-from tianyu.pipelines.errors import PermanentError, TransientError
+from tianyu.pipelines.errors import PermanentError, TransientError, UnreachableError
 from tianyu.schema.database import Database
 from tianyu.schema.dialects import is_transient
 from tianyu.schema.errors import UnsafePathError
@@ -41,6 +41,8 @@ def excuse_of(error: BaseException, database: Database) -> Excuse | None:
     """Return why the step is not to blame; None if it is, or may be."""
     if is_disk_full(error):
         return Excuse.DISK_FULL
+    if isinstance(error, UnreachableError):
+        return Excuse.PEER_AWAY
     return Excuse.DATABASE_AWAY if is_outage(error, database) else None
 
 

@@ -21,6 +21,9 @@ from tianyu.schema.transitions.finish import Failure, Usage, cancel_running, fai
 OUTAGE_PAUSE_S = 1.0
 """Before a process is tried again that found the database away: it answers by now."""
 
+PEER_PAUSE_S = 30.0
+"""Before a process is tried again that found another site away: its step has waited already."""
+
 
 @dataclass
 class Reporter:
@@ -68,7 +71,9 @@ class Reporter:
             return _releasing(ended, 0.0), "its child was dead before it could begin"
         if isinstance(report, Failed):
             if report.excuse is not None:
-                return _releasing(ended, OUTAGE_PAUSE_S), report.failure.text
+                is_peer = report.excuse is Excuse.PEER_AWAY
+                pause_s = PEER_PAUSE_S if is_peer else OUTAGE_PAUSE_S
+                return _releasing(ended, pause_s), report.failure.text
             return self._failing(ended, report.failure), report.failure.text
         if _is(stopped, Stop.NO_FAULT):
             return _releasing(ended, 0.0), stopped.text

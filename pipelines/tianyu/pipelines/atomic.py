@@ -37,11 +37,11 @@ def replacing(target: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
     crash_point(CrashPoint.FILE_RENAMED)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Force the new name itself to the disk; Windows has no such call and needs none."""
     if not hasattr(os, "O_DIRECTORY"):
         return

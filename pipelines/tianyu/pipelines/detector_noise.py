@@ -4,7 +4,7 @@ import numpy as np
 from sqlalchemy import select
 
 from tianyu.pipelines.context import StepContext
-from tianyu.pipelines.frames import find_product_of
+from tianyu.pipelines.frames import find_facts_of_product
 from tianyu.pipelines.science.gain import MeasuredGain, gain_of_sky
 from tianyu.schema.tables import Frame, FrameVerdict
 
@@ -29,7 +29,7 @@ def noise_gain(
     """
     if given is not None:
         return MeasuredGain(given, 0.0, "the header or the instrument")
-    flat = None if flat_birth is None else find_product_of(context, flat_birth, "master_flat")
+    flat = None if flat_birth is None else find_facts_of_product(context, flat_birth, "master_flat")
     if flat is not None and "measured_gain_e_per_adu" in flat.header:
         header = flat.header
         return MeasuredGain(

@@ -8,6 +8,7 @@
      │   ├─ MissingInputError       a row or file that the step needs does not exist
      │   └─ UnusableDataError       the data are there, but nothing can be computed from them
      └─ TransientError            retried: the world may have changed by then
+         └─ UnreachableError        another machine is away: retried at no cost to a budget
 
 Every other exception is *unexpected*: it is retried within the failure budget and its
 traceback is kept.
@@ -36,3 +37,7 @@ class UnusableDataError(PermanentError, ValueError):
 
 class TransientError(StepError):
     """Something outside the step failed; the same call may succeed later."""
+
+
+class UnreachableError(TransientError):
+    """Another machine does not answer; however long that takes is no fault of the step."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Row, Select, select
+from sqlalchemy import ColumnElement, Row, Select, select
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError, UnusableDataError
@@ -14,6 +14,23 @@ from tianyu.pipelines.fits.pixels import read_pixels
 from tianyu.pipelines.science.arrays import AnyArray
 from tianyu.pipelines.science.overscan import RawFrame, Section, cut
 from tianyu.schema.tables import Image, ImageCopy
+
+
+@dataclass(frozen=True)
+class FrameFacts:
+    """What the database knows of an image, wherever its files are."""
+
+    image_id: int
+    name: str
+    width: int
+    height: int
+    exposure_s: float | None
+    header: Mapping[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape ``(ny, nx)`` of the pixels."""
+        return self.height, self.width
 
 
 @dataclass(frozen=True)
@@ -82,6 +99,32 @@ def product_of(context: StepContext, birth: int, kind: str) -> FrameFile:
             f"process {birth} has left no {kind} at this site; rescue it or publish a new run"
         )
     return file
+
+
+def facts_of(context: StepContext, image_id: int) -> FrameFacts:
+    """Return what is known of an image, be its file here or at another site.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such image.
+    """
+    facts = _find_facts(context, Image.id == image_id)
+    if facts is None:
+        raise MissingInputError(f"there is no image {image_id}; it has been purged")
+    return facts
+
+
+def find_facts_of_product(context: StepContext, birth: int, kind: str) -> FrameFacts | None:
+    """Return what is known of the product of one kind that a process made anywhere, or None."""
+    return _find_facts(context, (Image.birth == birth) & (Image.kind == kind))
+
+
+def _find_facts(context: StepContext, which: ColumnElement[bool]) -> FrameFacts | None:
+    columns = (Image.id, Image.name, Image.width, Image.height, Image.exposure_s, Image.header)
+    with context.database.read() as connection:
+        row = connection.execute(select(*columns).where(which)).one_or_none()
+    return None if row is None else FrameFacts(*row)
 
 
 def find_product_of(context: StepContext, birth: int, kind: str) -> FrameFile | None:

@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError
-from tianyu.pipelines.frames import FrameFile, raw_frames
+from tianyu.pipelines.frames import FrameFacts, facts_of
 from tianyu.pipelines.science.reference import ProvisionalLimits
 from tianyu.pipelines.science.stack import Canvas
 from tianyu.pipelines.science.starlist import StarList
@@ -17,7 +17,7 @@ from tianyu.schema.tables import ReferenceFrame
 class Reference:
     """What every frame of a run is aligned to and judged by in pass 1."""
 
-    frame: FrameFile
+    frame: FrameFacts
     canvas: Canvas
     stars: StarList
     limits: ProvisionalLimits
@@ -46,7 +46,7 @@ def load_reference(context: StepContext) -> Reference:
     if provisional["max_sky_rms"] is None:
         provisional["max_sky_rms"] = float("inf")
     return Reference(
-        frame=raw_frames(context, [row.image_id])[0],
+        frame=facts_of(context, row.image_id),
         canvas=Canvas(row.canvas_x0, row.canvas_y0, row.canvas_width, row.canvas_height),
         stars=StarList.from_bytes(row.stars),
         limits=ProvisionalLimits(**provisional),

@@ -1,13 +1,15 @@
 """From a recipe and a set of frames to processes with their dependencies."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tianyu.pipelines.calibration import Calibration
 from tianyu.pipelines.step import Step, find_step, validate
-from tianyu.publisher.recipe import OWN_PARAMETERS, Recipe, Scope, Stage, takes_list
+from tianyu.publisher.drafts import Draft
+from tianyu.publisher.recipe import OWN_PARAMETERS, Recipe, RunsAt, Scope, Stage, takes_list
 from tianyu.publisher.reuse import Reuse
+from tianyu.publisher.transfers import with_transfers
 from tianyu.schema.errors import GraphError
 from tianyu.schema.pid import to_text
 from tianyu.schema.transitions.publish import ProcessSpec
@@ -51,26 +53,13 @@ class GraphInputs:
             raise GraphError("a frame is there twice; give every frame once")
 
 
-@dataclass(frozen=True)
-class _Draft:
-    """A process before it has an id; parents and fed ids are indices of drafts.
-
-    ``existing`` is the id of one that another run has done; it is not published again.
-    """
-
-    step: Step[Any]
-    values: Mapping[str, Any]
-    parents: tuple[int, ...] = ()
-    feeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    existing: int | None = None
-
-
 def build_graph(
     recipe: Recipe,
     inputs: GraphInputs,
     *,
     draw_ids: Callable[[int], Sequence[int]],
     queue_of: Callable[[str], int],
+    science_queue_of: Callable[[str], int] | None = None,
     priority: int = 100,
     reuse: Reuse | None = None,
 ) -> list[ProcessSpec]:
@@ -83,7 +72,10 @@ def build_graph(
     draw_ids : callable
         Gives that many new process ids, ascending.
     queue_of : callable
-        Queue of a hardware group.
+        Queue of a hardware group, where the frames are.
+    science_queue_of : callable, optional
+        The same at the site where light curves are made, if it is another one: files that are
+        read there are brought by further processes.
     priority : int
         Of every process; smaller runs first.
     reuse : Reuse, optional
@@ -98,7 +90,7 @@ def build_graph(
         If a parameter of any process does not validate.
     """
     check_options(recipe, inputs.options)
-    drafts: list[_Draft] = []
+    drafts: list[Draft] = []
     made: dict[str, list[int]] = {}
     if reuse is not None:
         drafts.extend(_adopted_drafts(recipe, reuse, made))
@@ -112,10 +104,13 @@ def build_graph(
         # The root stands for a whole tree, all its processes for any other stage.
         whole = list(range(first, len(drafts)))
         made[stage.name] = whole[-1:] if stage.scope is Scope.TREE else whole
+    if science_queue_of is not None:
+        drafts = with_transfers(drafts)
+    queues = {RunsAt.FRAMES: queue_of, RunsAt.SCIENCE: science_queue_of or queue_of}
     new = iter(draw_ids(sum(draft.existing is None for draft in drafts)))
     ids = [next(new) if draft.existing is None else draft.existing for draft in drafts]
     return [
-        _spec(draft, ids, i, queue_of, priority, inputs.parents)
+        _spec(draft, ids, i, queues[draft.at], priority, inputs.parents)
         for i, draft in enumerate(drafts)
         if draft.existing is None
     ]
@@ -166,17 +161,17 @@ def chunks(frames: Sequence[int], size: int) -> list[tuple[int, ...]]:
     return [tuple(frames[start : start + size]) for start in range(0, len(frames), size)]
 
 
-def _adopted_drafts(recipe: Recipe, reuse: Reuse, made: dict[str, list[int]]) -> list[_Draft]:
+def _adopted_drafts(recipe: Recipe, reuse: Reuse, made: dict[str, list[int]]) -> list[Draft]:
     """Return a draft per process that is not repeated, and last the one that takes over."""
-    drafts: list[_Draft] = []
+    drafts: list[Draft] = []
     for stage in recipe.stages:
         if stage.name in reuse.stages:
             step, first = find_step(stage.step), len(drafts)
-            drafts.extend(_Draft(step, {}, existing=pid) for pid in reuse.stages[stage.name])
+            drafts.extend(Draft(step, {}, existing=pid) for pid in reuse.stages[stage.name])
             made[stage.name] = list(range(first, len(drafts)))
     values = {"source_run": reuse.run_id, "kinds": reuse.kinds}
     parents = tuple(range(len(drafts)))
-    return [*drafts, _Draft(find_step(ADOPTION_STEP), values, parents)]
+    return [*drafts, Draft(find_step(ADOPTION_STEP), values, parents)]
 
 
 def _stage_drafts(
@@ -185,18 +180,18 @@ def _stage_drafts(
     made: Mapping[str, Sequence[int]],
     first: int,
     adoption: tuple[int, ...],
-) -> Iterator[_Draft]:
+) -> Iterator[Draft]:
     step = find_step(stage.step)
     waits_for = (*(i for parent in stage.parents for i in made[parent]), *adoption)
     common = {**inputs.surroundings, **inputs.options.get(stage.step, {})}
     feeds = {name: tuple(made[source]) for name, source in stage.feeds.items()}
     if stage.scope is Scope.RUN:
         values = {"frames": tuple(inputs.frames), **common}
-        yield _Draft(step, values, waits_for, feeds)
+        yield Draft(step, values, waits_for, feeds, at=stage.runs_at)
     elif stage.scope is Scope.CHUNK:
         for position, chunk in enumerate(chunks(inputs.frames, inputs.chunk_frames)):
             values = {"frames": chunk, "position": position, **common}
-            yield _Draft(step, values, waits_for, feeds)
+            yield Draft(step, values, waits_for, feeds, at=stage.runs_at)
     else:
         yield from _tree_drafts(stage, step, inputs, made, common, first)
 
@@ -208,7 +203,7 @@ def _tree_drafts(
     made: Mapping[str, Sequence[int]],
     common: Mapping[str, Any],
     first: int,
-) -> Iterator[_Draft]:
+) -> Iterator[Draft]:
     """Yield the nodes of a tree level by level; the last one is the root."""
     # One stage, as check_recipe saw to.
     ((fed_name, fed_stage),) = stage.feeds.items()
@@ -217,6 +212,7 @@ def _tree_drafts(
     level, number = 0, first
     while level == 0 or len(below) > 1:
         level += 1
+        at = (stage.leaves_at if level == 1 else None) or stage.runs_at
         groups = chunks(below, inputs.fan_out)
         for position, group in enumerate(groups):
             values = {
@@ -225,13 +221,13 @@ def _tree_drafts(
                 "is_root": len(groups) == 1,
                 **common,
             }
-            yield _Draft(step, values, (*group, *others), {fed_name: group})
+            yield Draft(step, values, (*group, *others), {fed_name: group}, at=at)
         below = list(range(number, number + len(groups)))
         number += len(groups)
 
 
 def _spec(
-    draft: _Draft,
+    draft: Draft,
     ids: Sequence[int],
     index: int,
     queue_of: Callable[[str], int],

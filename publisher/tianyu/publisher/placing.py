@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from tianyu.pipelines.fits import fingerprint
 from tianyu.schema.crashpoints import CrashPoint, crash_point
-from tianyu.schema.paths import product_path, raw_path, resolve
+from tianyu.schema.paths import product_path, raw_path, received_path, resolve
 
 
 class Placement(StrEnum):
@@ -23,14 +23,15 @@ class Placement(StrEnum):
 
 
 def own_folders(root: Path) -> list[Path]:
-    """Return the folders under a root that we fill ourselves: raw frames and products.
+    """Return the folders under a root that we fill ourselves: raw frames, products, copies.
 
     Examples
     --------
     >>> [folder.name for folder in own_folders(Path("site"))]
-    ['raw', 'runs']
+    ['raw', 'runs', 'received']
     """
-    paths = raw_path(0, "frame.fits"), product_path(0, "step", 1, 1, "product.fits")
+    product = product_path(0, "step", 1, 1, "product.fits")
+    paths = raw_path(0, "frame.fits"), product, received_path(0, "frame.fits")
     return [root / PurePosixPath(path).parts[0] for path in paths]
 
 

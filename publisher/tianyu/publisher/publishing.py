@@ -11,12 +11,13 @@ from tianyu.publisher.collisions import retry_collisions
 from tianyu.publisher.graph import GraphInputs, build_graph
 from tianyu.publisher.plans import ReductionPlan, plan_again, plan_reduction
 from tianyu.publisher.reuse import Reuse, find_reusable
+from tianyu.publisher.run_sites import check_served, sites_of
 from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
 from tianyu.schema.directory import code_version, ensure_queue
 from tianyu.schema.errors import GraphError
 from tianyu.schema.pid import PidFactory
-from tianyu.schema.tables import Process, Queue, Reduction
+from tianyu.schema.tables import Process, Reduction
 from tianyu.schema.transitions.publish import (
     ProcessSpec,
     RunSpec,
@@ -53,6 +54,9 @@ class PublishOptions:
         Smaller runs first.
     is_fresh : bool
         Repeat everything, even what an earlier run of the observation did just the same.
+    science_site_id : int or None
+        Site that makes light curves of what the site of the frames has measured; None: the same.
+        A run is the same wherever it is done.
 
     Raises
     ------
@@ -66,6 +70,7 @@ class PublishOptions:
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     priority: int = 100
     is_fresh: bool = False
+    science_site_id: int | None = None
 
     def __post_init__(self) -> None:
         if self.priority not in PRIORITIES:
@@ -109,7 +114,8 @@ def publish(
     database : Database
     observation_id : int
     site_id : int
-        Where the processes run: the observation's frames must have copies there.
+        Where the processes run, unless the options name another site for some of them: the
+        observation's frames must have copies there.
     options : PublishOptions, optional
 
     Returns
@@ -120,8 +126,8 @@ def publish(
     Raises
     ------
     GraphError
-        If there are no frames, a frame has no copy at the site, or the options do not fit the
-        recipe.
+        If there are no frames, a frame has no copy at the site, the options do not fit the
+        recipe, or another site makes the light curves and the files of this one are not served.
     NotFoundError
         If there is no such observation, site or recipe.
     InvalidParametersError
@@ -155,11 +161,12 @@ def publish_again(database: Database, run_id: int, *, is_fresh: bool = False) ->
     GraphError
         If its recipe or its frames are gone.
     """
-    options = PublishOptions(is_fresh=is_fresh)
 
     def work(connection: Connection) -> PublishedRun:
         plan = plan_again(connection, run_id)
-        return _publish(connection, plan, _site_of(connection, run_id), options)
+        sites = sites_of(connection, run_id, plan.recipe)
+        options = PublishOptions(is_fresh=is_fresh, science_site_id=sites.science)
+        return _publish(connection, plan, sites.frames, options)
 
     return _published(database, f"run {run_id}", work)
 
@@ -191,11 +198,6 @@ def _plan(
     )
 
 
-def _site_of(connection: Connection, run_id: int) -> int:
-    query = select(Queue.site_id).join(Process, Process.queue_id == Queue.id)
-    return connection.execute(query.where(Process.run_id == run_id).limit(1)).scalar_one()
-
-
 def _publish(
     connection: Connection, plan: ReductionPlan, site_id: int, options: PublishOptions
 ) -> PublishedRun:
@@ -203,12 +205,13 @@ def _publish(
     existing = find_run(connection, key)
     if existing is not None:
         return _read(connection, existing, plan)
-    queues: dict[str, int] = {}
-
-    def queue_of(group: str) -> int:
-        if group not in queues:
-            queues[group] = ensure_queue(connection, site_id, group)
-        return queues[group]
+    science_site_id = options.science_site_id
+    if science_site_id in {None, site_id}:
+        science_queue_of = None
+    else:
+        check_served(connection, site_id, science_site_id)
+        science_queue_of = _Queues(connection, science_site_id)
+    queue_of = _Queues(connection, site_id)
 
     def build(reuse: Reuse | None) -> list[ProcessSpec]:
         return build_graph(
@@ -216,6 +219,7 @@ def _publish(
             _inputs(plan),
             draw_ids=_PIDS.draw,
             queue_of=queue_of,
+            science_queue_of=science_queue_of,
             priority=options.priority,
             reuse=reuse,
         )
@@ -243,6 +247,19 @@ def _publish(
     published = replace(_read(connection, run_id, plan), is_new=True)
     crash_point(CrashPoint.BEFORE_PUBLISH_COMMIT)
     return published
+
+
+class _Queues:
+    """Queues of one site by group, looked up or made once."""
+
+    def __init__(self, connection: Connection, site_id: int) -> None:
+        self._connection, self._site_id = connection, site_id
+        self._known: dict[str, int] = {}
+
+    def __call__(self, group: str) -> int:
+        if group not in self._known:
+            self._known[group] = ensure_queue(self._connection, self._site_id, group)
+        return self._known[group]
 
 
 def _inputs(plan: ReductionPlan) -> GraphInputs:

@@ -23,6 +23,15 @@ class Scope(StrEnum):
     """A tree of fan-out k over the processes of another stage; its root stands for it."""
 
 
+class RunsAt(StrEnum):
+    """Where the processes of a stage run, where a night is shared by two sites."""
+
+    FRAMES = "frames"
+    """At the site of the raw frames."""
+    SCIENCE = "science"
+    """At the site where light curves are made; often the same."""
+
+
 SCOPE_PARAMETERS: Mapping[Scope, tuple[str, ...]] = {
     Scope.RUN: (),
     Scope.CHUNK: ("frames",),
@@ -61,6 +70,10 @@ class Stage:
         one, else its single (or root) process. Implies ``after``.
     only_with : str or None
         A step without whose options the stage is left out; no other stage may wait for it.
+    runs_at : RunsAt
+        What reads raw frames or masters runs where these are.
+    leaves_at : RunsAt or None
+        Where the lowest level of a tree runs; None: where the rest of it does.
     is_adoptable : bool
         A later run takes over what it left, where its processes would be the same again. Its
         step writes rows that can be copied, or files, and is fed nothing.
@@ -72,6 +85,8 @@ class Stage:
     after: tuple[str, ...] = ()
     feeds: Mapping[str, str] = field(default_factory=dict)
     only_with: str | None = None
+    runs_at: RunsAt = RunsAt.FRAMES
+    leaves_at: RunsAt | None = None
     is_adoptable: bool = False
 
     @property
@@ -135,6 +150,7 @@ def check_recipe(recipe: Recipe) -> None:
                 f"{where}: step {step.name} reads {missing[0]!r}, which no stage before it writes"
             )
         _check_parameters(where, stage, step, seen)
+        _check_place(where, stage, step)
         _check_adoption(where, stage, recipe)
         seen[stage.name] = _Seen(stage.scope, available.union(step.writes))
 
@@ -163,12 +179,26 @@ def _check_parameters(where: str, stage: Stage, step: Step[Any], seen: Mapping[s
             )
 
 
+def _check_place(where: str, stage: Stage, step: Step[Any]) -> None:
+    """Check that nothing reads raw frames where there are none."""
+    raw = sorted(RAW_KINDS.intersection(step.reads))
+    if raw and RunsAt.SCIENCE in {stage.runs_at, stage.leaves_at}:
+        raise GraphError(
+            f"{where}: step {step.name} reads {raw[0]} frames, so it runs at their site; leave "
+            "out runs_at"
+        )
+    if stage.leaves_at is not None and stage.scope is not Scope.TREE:
+        raise GraphError(f"{where}: leaves_at is for trees; give runs_at")
+
+
 def _check_adoption(where: str, stage: Stage, recipe: Recipe) -> None:
     """Check that an adoptable stage stands on such stages alone, and is known by its step."""
     if not stage.is_adoptable:
         return
     by_name = {other.name: other for other in recipe.stages}
     unfit = [name for name in stage.parents if not by_name[name].is_adoptable]
+    if stage.runs_at is not RunsAt.FRAMES:
+        raise GraphError(f"{where}: cannot be adopted, since it does not run where the frames are")
     if unfit or stage.feeds:
         raise GraphError(
             f"{where}: cannot be adopted, since it hangs on {(unfit or list(stage.feeds))[0]!r}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from tianyu.publisher.recipe import Recipe, Scope, Stage
+from tianyu.publisher.recipe import Recipe, RunsAt, Scope, Stage
 from tianyu.schema.errors import NotFoundError
 
 MASTER_BIAS = Recipe(
@@ -17,6 +17,9 @@ MASTER_FLAT = Recipe(
     "master_flat", 1, "flat", "relative response of the pixels", (Stage("flat", "master_flat"),)
 )
 
+SCIENCE = RunsAt.SCIENCE
+"""What reads rows and stacks only; all the rest stays where the frames are."""
+
 STACKS = "extract_stack_flux"
 """Light curves on stacks are made where this step has options."""
 
@@ -29,14 +32,29 @@ LIGHT_CURVES = Recipe(
         Stage("reference", "choose_reference", is_adoptable=True),
         Stage("align", "calibrate_align", Scope.CHUNK, after=("reference",), is_adoptable=True),
         Stage("select", "select_frames", after=("align",)),
-        Stage("stack", "stack_frames", Scope.TREE, after=("select",), feeds={"children": "align"}),
-        Stage("solve", "solve_field", feeds={"template": "stack"}),
-        Stage("detect", "detect_sources", after=("solve",), feeds={"template": "stack"}),
-        Stage("match", "match_catalogue", after=("detect",)),
+        # Its lowest level puts right what pass 1 misjudged, which takes raw frames.
+        Stage(
+            "stack",
+            "stack_frames",
+            Scope.TREE,
+            after=("select",),
+            feeds={"children": "align"},
+            runs_at=SCIENCE,
+            leaves_at=RunsAt.FRAMES,
+        ),
+        Stage("solve", "solve_field", feeds={"template": "stack"}, runs_at=SCIENCE),
+        Stage(
+            "detect",
+            "detect_sources",
+            after=("solve",),
+            feeds={"template": "stack"},
+            runs_at=SCIENCE,
+        ),
+        Stage("match", "match_catalogue", after=("detect",), runs_at=SCIENCE),
         Stage("pattern", "fixed_pattern", after=("detect",)),
         Stage("extract", "extract_flux", Scope.CHUNK, feeds={"pattern": "pattern"}),
-        Stage("relative", "relative_photometry", after=("extract", "match")),
-        Stage("magnitudes", "calibrate_magnitudes", after=("relative",)),
+        Stage("relative", "relative_photometry", after=("extract", "match"), runs_at=SCIENCE),
+        Stage("magnitudes", "calibrate_magnitudes", after=("relative",), runs_at=SCIENCE),
         # Light curves on stacks: only where --set extract_stack_flux.time_scales asks for them.
         Stage(
             "stack_extract",
@@ -50,8 +68,9 @@ LIGHT_CURVES = Recipe(
             "relative_stack_flux",
             after=("stack_extract", "relative"),
             only_with=STACKS,
+            runs_at=SCIENCE,
         ),
-        Stage("diagnostics", "diagnostics", after=("relative",)),
+        Stage("diagnostics", "diagnostics", after=("relative",), runs_at=SCIENCE),
     ),
 )
 
@@ -64,9 +83,9 @@ LIGHT_CURVES_ONE_PASS = Recipe(
         Stage("template", "adopt_template", is_adoptable=True),
         Stage("measure", "measure_frames", Scope.CHUNK, after=("template",), is_adoptable=True),
         Stage("select", "select_frames", after=("measure",)),
-        Stage("relative", "relative_photometry", after=("measure", "select")),
-        Stage("magnitudes", "calibrate_magnitudes", after=("relative",)),
-        Stage("diagnostics", "diagnostics", after=("relative",)),
+        Stage("relative", "relative_photometry", after=("measure", "select"), runs_at=SCIENCE),
+        Stage("magnitudes", "calibrate_magnitudes", after=("relative",), runs_at=SCIENCE),
+        Stage("diagnostics", "diagnostics", after=("relative",), runs_at=SCIENCE),
     ),
 )
 

@@ -14,6 +14,12 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for
 MAX_COMPONENT_BYTES = 200
 """File systems count bytes of UTF-8 and allow 255; products put numbers in front of a name."""
 
+RECEIVED_FOLDER = "received"
+"""Holds the copies of images of other sites, whole ones and those that are on their way."""
+
+MAX_NAME_BYTES = 160
+"""Of the name of an image in the name of a file that begins with the image's number."""
+
 
 def check_component(name: str) -> str:
     """Return one file or folder name unchanged if every platform accepts it.
@@ -52,6 +58,22 @@ def product_path(run_id: int, command: str, pid: int, attempt: int, name: str) -
     """
     folder = check_component(command)
     return f"runs/{run_id:06d}/{folder}/{check_component(f'{pid}.{attempt}.{name}')}"
+
+
+def received_path(image_id: int, name: str) -> str:
+    """Return where an image of another site lies under the root of the site that received it.
+
+    It follows from the image alone: whoever brings it writes the same bytes to the same place, and
+    what a broken attempt has brought is found by the next one.
+
+    Examples
+    --------
+    >>> received_path(4711, "90.1.stack.fits")
+    'received/000004/4711.90.1.stack.fits'
+    """
+    # Of a name that fills its component the ending tells readers what the file is.
+    ending = name.encode()[-MAX_NAME_BYTES:].decode(errors="ignore")
+    return f"{RECEIVED_FOLDER}/{image_id // 1000:06d}/{check_component(f'{image_id}.{ending}')}"
 
 
 def resolve(root: Path, relative: str) -> Path:

@@ -1,8 +1,9 @@
 """Typed settings from the environment and a TOML file.
 
 Order: arguments, environment (``TIANYU_…``), the file named by ``TIANYU_CONFIG`` or
-``tianyu.toml`` in the working folder, defaults. The URLs, which hold passwords, may stand in
-files of their own: ``TIANYU_DATABASE_URL_FILE=/run/secrets/database_url``.
+``tianyu.toml`` in the working folder, defaults. What is secret, URLs with their passwords and the
+token of the file services, may stand in files of its own:
+``TIANYU_DATABASE_URL_FILE=/run/secrets/database_url``.
 """
 
 import os
@@ -26,7 +27,7 @@ from tianyu.schema.errors import ConfigurationError
 
 CONFIG_VARIABLE = "TIANYU_CONFIG"
 DEFAULT_FILE = "tianyu.toml"
-SECRET_SETTINGS = ("database_url", "broker_url")
+SECRET_SETTINGS = ("database_url", "broker_url", "file_token")
 
 
 class SecretFiles(PydanticBaseSettingsSource):
@@ -61,6 +62,15 @@ class Settings(BaseSettings):
         description="embedded: (claims straight from the database) or amqp://…",
     )
     site: str = Field(default="local", description="name of the site this machine belongs to")
+    file_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="what sites show each other before files are sent; 16 characters or more",
+    )
+    transfer_limit_bytes_per_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="most that one transfer takes from another site; none: what the link carries",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR"
     )
@@ -138,7 +148,9 @@ class Settings(BaseSettings):
         """Return the settings for showing to people: passwords replaced by stars."""
         values = self.model_dump()
         for name, value in values.items():
-            if isinstance(value, SecretStr):
+            if name == "file_token":
+                values[name] = "…" if value.get_secret_value() else ""
+            elif isinstance(value, SecretStr):
                 values[name] = _without_password(value.get_secret_value())
             elif isinstance(value, Path):
                 values[name] = str(value)

@@ -14,6 +14,8 @@ from pathlib import Path
 from sqlalchemy import Connection, select
 
 from tianyu.publisher.placing import own_folders
+from tianyu.publisher.transfers import TRANSFER
+from tianyu.schema.paths import RECEIVED_FOLDER
 from tianyu.schema.pid import to_text
 from tianyu.schema.states import State
 from tianyu.schema.tables import Image, ImageCopy, Process
@@ -21,6 +23,7 @@ from tianyu.schema.transitions.batches import in_batches
 
 _PRODUCT = re.compile(r"^\.?(?P<pid>[0-9]{1,19})\.(?P<attempt>[0-9]{1,9})\.")
 _TEMPORARY = re.compile(r"^\..+\.tmp$")
+_RECEIVED = f"{RECEIVED_FOLDER}/"
 _FOLDER = re.compile(r"^runs/(?P<run>[0-9]+)/(?P<command>[^/]+)/[^/]+$")
 
 
@@ -83,6 +86,8 @@ def _judge(
         return Orphan(file.path, file.size_bytes, file.age_s, why, is_sure)
 
     if file.pid is None or file.attempt is None:
+        if file.path.startswith(_RECEIVED) and any(command == TRANSFER for _, command in busy):
+            return None
         place = _FOLDER.match(file.path)
         if place is not None and (int(place["run"]), place["command"]) in busy:
             return None

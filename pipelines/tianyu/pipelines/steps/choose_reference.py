@@ -9,7 +9,7 @@ from pydantic import Field
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import PermanentError, UnusableDataError
-from tianyu.pipelines.frames import FrameFile, raw_frames, read_raw
+from tianyu.pipelines.frames import FrameFacts, FrameFile, raw_frames, read_raw
 from tianyu.pipelines.measuring import measure_frame, stars_of
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.science.align import align
@@ -144,7 +144,7 @@ def _align_all(
     return alignments
 
 
-def exposure_ratio(frame: FrameFile, reference: FrameFile) -> float:
+def exposure_ratio(frame: FrameFile, reference: FrameFile | FrameFacts) -> float:
     """Return the exposure of a frame over that of the reference; 1 where unknown."""
     if not frame.exposure_s or not reference.exposure_s:
         return 1.0

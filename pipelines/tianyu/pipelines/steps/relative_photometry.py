@@ -19,7 +19,7 @@ from tianyu.pipelines.counterparts import known_stars
 from tianyu.pipelines.cube import FluxCube, load_cube
 from tianyu.pipelines.current import make_current
 from tianyu.pipelines.detector_noise import in_words, noise_gain
-from tianyu.pipelines.frames import find_product_of
+from tianyu.pipelines.frames import find_facts_of_product
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.run_notes import Notes, add_notes
 from tianyu.pipelines.saturated_targets import saturated_targets
@@ -124,7 +124,7 @@ def with_frame_noise(
 ) -> tuple[str, FluxCube]:
     """Add what is proportional to the flux to the errors, and say what they hold."""
     birth = parameters.calibration.flat
-    flat = None if birth is None else find_product_of(context, birth, "master_flat")
+    flat = None if birth is None else find_facts_of_product(context, birth, "master_flat")
     flat_noise = None if flat is None else flat.header.get("pixel_noise")
     proportional = proportional_noise(
         cube.airmass,
