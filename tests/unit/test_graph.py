@@ -1,6 +1,7 @@
 """From a recipe and frames to processes with their dependencies."""
 
 import itertools
+import json
 import math
 
 import pytest
@@ -17,7 +18,7 @@ from tianyu.schema.errors import GraphError
 
 def build(
     n_frames=1, recipe=LIGHT_CURVES, *, chunk=1, fan_out=5, surroundings=None, parents=(),
-    reuse=None, **options,
+    reuse=None, science_queues=None, **options,
 ):  # fmt: skip
     inputs = GraphInputs(
         frames=range(1, n_frames + 1),
@@ -33,6 +34,7 @@ def build(
         inputs,
         draw_ids=lambda n: [next(ids) for _ in range(n)],
         queue_of={"cpu": 1, "gpu": 2}.__getitem__,
+        science_queue_of=None if science_queues is None else science_queues.__getitem__,
         priority=7,
         reuse=reuse,
     )
@@ -221,3 +223,74 @@ def test_one_pass_measures_each_chunk_once_after_the_template():
     assert adopt.parents == (99,)
     assert adopt.parameters["template"] == template
     assert all(set(chunk.parents) == {adopt.id} for chunk in chunks_of)
+
+
+SCIENCE_QUEUES = {"cpu": 11}
+
+
+def test_light_curves_made_at_another_site_need_the_stacks_there_and_nothing_else():
+    """Worked by hand: four chunks, two nodes above them where the frames are, the root away."""
+    processes = build(4, fan_out=2, science_queues=SCIENCE_QUEUES)
+    stacks = of(processes, "stack_frames")
+    assert [(p.parameters["level"], p.queue_id) for p in stacks] == [(1, 1), (1, 1), (2, 11)]
+    transfers = of(processes, "transfer")
+    assert [p.parameters["source"] for p in transfers] == [str(p.id) for p in stacks[:2]]
+    assert [p.parents for p in transfers] == [(p.id,) for p in stacks[:2]]
+    root = stacks[2]
+    assert root.parameters["children"] == [str(p.id) for p in stacks[:2]]
+    assert set(root.parents) >= {p.id for p in (*transfers, *stacks[:2])}
+    away = {p.command for p in processes if p.queue_id == 11}
+    assert away == {
+        "stack_frames", "transfer", "solve_field", "detect_sources", "match_catalogue",
+        "relative_photometry", "calibrate_magnitudes", "diagnostics",
+    }  # fmt: skip
+
+
+def test_a_template_of_one_node_is_brought_once_for_all_that_read_it():
+    processes = build(3, science_queues=SCIENCE_QUEUES)
+    (transfer,) = of(processes, "transfer")
+    (stack,) = of(processes, "stack_frames")
+    (solve,), (detect,) = of(processes, "solve_field"), of(processes, "detect_sources")
+    assert (stack.queue_id, transfer.queue_id) == (1, 11)
+    assert transfer.parameters["source"] == str(stack.id)
+    assert transfer.id in solve.parents
+    assert transfer.id in detect.parents
+    assert detect.parameters["template"] == str(stack.id)
+
+
+def test_one_pass_brings_no_file():
+    template = {"run_id": 3, "image_id": 4}
+    processes = build(
+        4, LIGHT_CURVES_ONE_PASS, surroundings={"template": template}, science_queues=SCIENCE_QUEUES
+    )
+    assert not of(processes, "transfer")
+    assert {p.command for p in processes if p.queue_id == 1} == {
+        "adopt_template", "measure_frames", "select_frames",
+    }  # fmt: skip
+
+
+@given(n=st.integers(1, 30), chunk=st.integers(1, 9), fan_out=st.integers(2, 7))
+def test_the_site_of_science_changes_nothing_but_where_and_after_what(n, chunk, fan_out):
+    here = build(n, chunk=chunk, fan_out=fan_out)
+    shared = build(n, chunk=chunk, fan_out=fan_out, science_queues=SCIENCE_QUEUES)
+    steps = [p for p in shared if p.command != "transfer"]
+    assert [p.command for p in steps] == [p.command for p in here]
+    renamed = {str(new.id): str(old.id) for new, old in zip(steps, here, strict=True)}
+    for new, old in zip(steps, here, strict=True):
+        text = json.dumps(new.parameters)
+        for name, plain in renamed.items():
+            text = text.replace(f'"{name}"', f'"={plain}"')
+        assert json.loads(text.replace('"=', '"')) == old.parameters
+    seen = set()
+    for process in shared:
+        assert seen.issuperset(process.parents)
+        seen.add(process.id)
+
+
+def test_what_an_earlier_run_has_left_is_read_where_it_is():
+    reuse = Reuse(7, {"reference": [11], "align": [12, 13]}, ("reference_frame", "frame"))
+    processes = build(4, chunk=2, reuse=reuse, science_queues=SCIENCE_QUEUES)
+    (adopt,) = of(processes, "adopt_measurements")
+    (stack,) = of(processes, "stack_frames")
+    assert (adopt.queue_id, stack.queue_id) == (1, 1)
+    assert stack.parameters["children"] == ["12", "13"]

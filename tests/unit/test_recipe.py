@@ -4,7 +4,7 @@ import pytest
 
 from tianyu.pipelines.errors import InvalidParametersError
 from tianyu.pipelines.step import find_step
-from tianyu.publisher.recipe import Recipe, Scope, Stage, check_recipe, takes_list
+from tianyu.publisher.recipe import Recipe, RunsAt, Scope, Stage, check_recipe, takes_list
 from tianyu.schema.errors import GraphError
 
 REFERENCE = Stage("reference", "choose_reference")
@@ -78,3 +78,15 @@ def test_lists_are_told_from_single_values():
     step = find_step("stack_frames")
     assert takes_list(step, "children")
     assert not takes_list(step, "level")
+
+
+def test_nothing_that_reads_raw_frames_can_run_where_there_are_none():
+    away = Stage("reference", "choose_reference", runs_at=RunsAt.SCIENCE)
+    with pytest.raises(GraphError, match="choose_reference reads light frames, so it runs at thei"):
+        check_recipe(Recipe("r", 1, "light", "s", (away,)))
+
+
+def test_only_trees_have_leaves():
+    strange = Stage("select", "select_frames", after=("align",), leaves_at=RunsAt.SCIENCE)
+    with pytest.raises(GraphError, match="leaves_at is for trees"):
+        check_recipe(Recipe("r", 1, "light", "s", (REFERENCE, ALIGN, strange)))
