@@ -81,6 +81,11 @@ COMMANDS = (
         "Claim and run processes of one site and group; run as many as you like.",
     ),
     CommandEntry(
+        "scale",
+        "tianyu.cli.scale:scale_command",
+        "Start consumers while there is work for more of them, and drain them when there is not.",
+    ),
+    CommandEntry(
         "serve-files",
         "tianyu.cli.servefiles:serve_files_command",
         "Send files of this site to other sites that ask with the right token.",
@@ -119,7 +124,7 @@ COMMANDS = (
 """Every command, in the order of ``tianyu --help``."""
 
 
-SERVICES = frozenset({"manager", "consumer", "serve-files"})
+SERVICES = frozenset({"manager", "consumer", "scale", "serve-files"})
 """Commands that run for weeks and are known by their logs."""
 
 

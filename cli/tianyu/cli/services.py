@@ -2,7 +2,8 @@
 
 import logging
 import signal
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 
@@ -34,7 +35,7 @@ def manager_command(*, database: DatabaseOption = None, broker: BrokerOption = N
         manager = Manager(
             opened, carrier, ManagerConfig(settings.lease_loss_budget, settings.poll_s)
         )
-        _on_stop(manager.stop)
+        on_stop(manager.stop)
         logger.info("manager started", extra={"action": "start"})
         registry = new_registry()
         registry.register(ManagerCollector(manager))
@@ -87,7 +88,7 @@ def consumer_command(
         )
         registry.register(ConsumerCollector(consumer))
         place = (settings.metrics_host, settings.metrics_port)
-        _on_stop(consumer.drain)
+        on_stop(consumer.drain)
         try:
             with answering(*place, ConsumerHealth(consumer), registry):
                 consumer.run()
@@ -95,6 +96,7 @@ def consumer_command(
             carrier.close()
 
 
-def _on_stop(stop: Any) -> None:
+def on_stop(stop: Callable[[], object]) -> None:
+    """Let SIGTERM and Ctrl-C ask a service to stop."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _signal, _frame: stop())
