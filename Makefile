@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test storm acceptance-docker lint format lock bench clean
+.PHONY: demo test storm acceptance-docker acceptance-sites acceptance-scale lint format lock bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tianyu demo --out demo-output
@@ -43,6 +43,17 @@ storm: $(VENV)/.installed
 # A site on a real Docker engine, from nothing to light curves, with restarts, a wipe and a restore.
 acceptance-docker: $(VENV)/.installed
 	$(BIN)/python -m tests.compose
+
+# A night shared by two sites in network namespaces, over a link of 1 Mbit/s that is cut for a
+# minute; needs root, and says so where namespaces are not allowed. Takes about ten minutes.
+acceptance-sites: $(VENV)/.installed
+	sh tests/install_servers.sh
+	$(BIN)/python -m tests.sites
+
+# A burst of 500 processes, and the consumers that follow it up and down.
+acceptance-scale: $(VENV)/.installed
+	sh tests/install_servers.sh
+	$(BIN)/python -m tests.scaling
 
 # Renew the tested set of versions: install the newest that pyproject.toml allows, then freeze.
 lock:

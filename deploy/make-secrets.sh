@@ -18,6 +18,8 @@ write() {
 for name in mysql_root mysql mysql_publisher mysql_manager mysql_consumer mysql_reader rabbitmq; do
     [ -s "${name}_password" ] || od -An -N24 -tx1 /dev/urandom | tr -d ' \n' | write "${name}_password"
 done
+# What sites show each other before files are sent: every site needs this very one.
+[ -s file_token ] || od -An -N24 -tx1 /dev/urandom | tr -d ' \n' | write file_token
 printf 'mysql+pymysql://tianyu:%s@mysql/tianyu' "$(cat mysql_password)" | write database_url
 # Accounts with no more rights than each kind of program needs; see grants/.
 for role in publisher manager consumer reader; do

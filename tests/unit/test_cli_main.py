@@ -70,7 +70,7 @@ def test_every_command_has_help_with_an_example(entry: CommandEntry) -> None:
         assert f"Example: tianyu {' '.join(name)}" in words(invoke(NOWHERE, *name, "--help"))
 
 
-SILENT = {"init", "manager", "consumer"}
+SILENT = {"init", "manager", "consumer", "scale", "serve-files"}
 """Commands that do their work and have nothing to answer."""
 
 

@@ -59,7 +59,9 @@ def test_a_service_can_not_fill_the_machine(service: dict[str, Any]) -> None:
 def test_ports_are_published_at_loopback_alone(service: dict[str, Any]) -> None:
     for port in service.get("ports", []):
         # Docker's short form without an address publishes everywhere.
-        assert re.fullmatch(r"127\.0\.0\.1:[^:]+(:-\d+\})?:\d+", port), port
+        # An operator may name another one, and then knows.
+        address = r"(127\.0\.0\.1|\$\{[A-Z_]+:-127\.0\.0\.1\})"
+        assert re.fullmatch(rf"{address}:[^:]+(:-\d+\}})?:\d+", port), port
 
 
 @pytest.mark.parametrize("service", services())

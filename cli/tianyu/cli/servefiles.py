@@ -10,6 +10,8 @@ import uvicorn
 from tianyu.cli.connect import open_database
 from tianyu.cli.fileservice.application import application
 from tianyu.cli.fileservice.copies import SiteFiles
+from tianyu.cli.fileservice.health import FileServiceHealth
+from tianyu.cli.monitoring import answering, new_registry
 from tianyu.cli.options import DatabaseOption
 from tianyu.schema.directory import find_site
 from tianyu.schema.errors import ConfigurationError
@@ -52,23 +54,24 @@ def serve_files_command(
     with open_database(database, patiently=True) as opened:
         with opened.read() as connection:
             site_id, root, _ = find_site(connection, settings.site)
-        service = application(
-            SiteFiles(opened, site_id, root), settings.file_token.get_secret_value()
-        )
+        files = SiteFiles(opened, site_id, root)
+        service = application(files, settings.file_token.get_secret_value())
         where = f"http{'s' if certificate else ''}://{host}:{port}"
         logger.info("files of %s served at %s", settings.site, where, extra={"action": "start"})
-        uvicorn.run(
-            service,
-            host=host,
-            port=port,
-            ssl_certfile=certificate,
-            ssl_keyfile=key,
-            # Its lines go where ours go; who may not have what is worth a line, who had it is not.
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=GRACE_S,
-        )
+        health = FileServiceHealth(files)
+        with answering(settings.metrics_host, settings.metrics_port, health, new_registry()):
+            uvicorn.run(
+                service,
+                host=host,
+                port=port,
+                ssl_certfile=certificate,
+                ssl_keyfile=key,
+                # Its lines go where ours go.
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_S,
+            )
 
 
 def _check_pair(certificate: Path | None, key: Path | None) -> None:
