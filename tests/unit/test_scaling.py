@@ -257,11 +257,12 @@ class FakeEngine:
 
     def inspect_container(self, _name):
         return {
+            "Name": "/first",
             "Config": {"Hostname": "0123456789ab", "Image": "tianyu", "Labels": {PROJECT: "survey"},
                        "StopTimeout": 600},
             "HostConfig": {"ReadonlyRootfs": True, "RestartPolicy": {"Name": "unless-stopped"}},
             "NetworkSettings": {
-                "Networks": {"front": {"Aliases": ["consumer-cpu", "0123456789ab"]}}
+                "Networks": {"front": {"Aliases": ["consumer-cpu", "0123456789ab", "first"]}}
             },
         }  # fmt: skip
 

@@ -62,7 +62,8 @@ class DockerCrew:
         containers = self._containers()
         if not containers:
             raise self._nothing_to_clone()
-        pattern = self._client.api.inspect_container(containers[0].id)
+        settled = [c for c in containers if not c.name.endswith(DRAINING)] or containers
+        pattern = self._client.api.inspect_container(settled[0].id)
         taken = {int(container.labels.get(NUMBER, 0)) for container in containers}
         names: list[str] = []
         for place in _free_numbers(taken):
@@ -151,14 +152,18 @@ def clone_config(pattern: Mapping[str, Any], place: int) -> dict[str, Any]:
         "HostConfig": host,
         # Addresses and names are the pattern's own; the clone gets others.
         "NetworkingConfig": {
-            "EndpointsConfig": {name: _endpoint(found) for name, found in networks.items()}
+            "EndpointsConfig": {
+                name: _endpoint(found, pattern.get("Name", "")) for name, found in networks.items()
+            }
         },
     }
 
 
-def _endpoint(found: Mapping[str, Any] | None) -> dict[str, Any]:
-    aliases = [name for name in (found or {}).get("Aliases") or () if not _is_id(name)]
-    return {"Aliases": aliases} if aliases else {}
+def _endpoint(found: Mapping[str, Any] | None, own_name: str) -> dict[str, Any]:
+    """Return how a clone joins a network: by the names of the service, not of one container."""
+    names = (found or {}).get("Aliases") or ()
+    shared = [name for name in names if name != own_name.removeprefix("/") and not _is_id(name)]
+    return {"Aliases": shared} if shared else {}
 
 
 def _is_id(name: str) -> bool:
