@@ -190,6 +190,20 @@ def test_files_of_attempts_that_are_over_go(survey: Survey) -> None:
 
 
 @pytest.mark.usefixtures("two_days_later")
+def test_what_a_broken_transfer_has_brought_stays_while_one_runs(survey: Survey) -> None:
+    part = "received/000000/.7.0123456789abcdef.tmp"
+    file, whole = write(survey, part), write(survey, "received/000000/7.stack.fits")
+    transfer = update(Process).where(Process.id == OLD)
+    survey.change(transfer.values(command="transfer", state="running", attempt=2))
+    assert orphans(survey) == {}
+    assert file.exists()
+    survey.change(transfer.values(state="failed"))
+    assert orphans(survey) == {part: True}
+    assert not file.exists()
+    assert whole.exists(), "its row may be on its way"
+
+
+@pytest.mark.usefixtures("two_days_later")
 def test_files_of_a_running_attempt_stay(survey: Survey) -> None:
     survey.change(update(Process).where(Process.id == OLD).values(attempt=2, state="running"))
     half = f"runs/{OLD:06d}/step/.0123456789abcdef.tmp"

@@ -220,3 +220,53 @@ def test_registering_for_people(url: str, night_folder: Path) -> None:
 def test_a_consumer_of_an_unknown_site_is_refused(url: str) -> None:
     said = invoke(url, "consumer", "--site", "dome", code=2)
     assert "there is no site 'dome'; known sites: local" in said
+
+
+# -- several sites -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "text"),
+    [
+        ("dome:8766", "is no URL of a file service; give https://HOST:PORT"),
+        ("ftp://dome", "is no URL of a file service"),
+        ("https://", "is no URL of a file service"),
+        ("https://me:password@dome", "holds more than host, port and path; its token is the setti"),
+    ],
+)
+def test_an_address_that_is_none_is_refused(url: str, address: str, text: str) -> None:
+    said = invoke(url, "site", "add", "local", "--address", address, code=2)
+    assert text in " ".join(said.split())
+    assert "password" not in said.replace("me:password", "")
+    assert sites(url)["local"]["address"] is None
+
+
+def test_files_are_not_served_without_a_token(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = " ".join(invoke(url, "serve-files", code=2).split())
+    assert "the setting file_token is not set; put 16 or more random ones into a file" in said
+    monkeypatch.setenv("TIANYU_FILE_TOKEN", "too short")
+    assert "has 9 characters" in invoke(url, "serve-files", code=2)
+
+
+def test_files_are_not_served_with_half_of_a_certificate(url: str, tmp_path: Path) -> None:
+    pem = tmp_path / "server.pem"
+    assert "need each other" in invoke(url, "serve-files", "--certificate", str(pem), code=2)
+    both = ["--certificate", str(pem), "--key", str(pem)]
+    assert "which is no file" in " ".join(invoke(url, "serve-files", *both, code=2).split())
+
+
+def test_the_token_is_never_shown(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIANYU_FILE_TOKEN", "a very secret token of a site")
+    said = invoke(url, "config") + invoke(url, "config", "--json")
+    assert "secret token" not in said
+    assert "TIANYU_FILE_TOKEN" in said
+
+
+def test_an_unknown_site_of_science_is_refused(url: str, tmp_path: Path) -> None:
+    said = invoke(url, "register", str(tmp_path), "--science-site", "moon", code=2)
+    assert "there is no site 'moon'; known sites: local" in said
+
+
+def test_an_impossible_number_of_consumers_is_refused(url: str) -> None:
+    said = invoke(url, "scale", "--min", "5", "--max", "2", code=2)
+    assert "from 5 to 2 consumers is impossible" in said

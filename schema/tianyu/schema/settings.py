@@ -66,6 +66,10 @@ class Settings(BaseSettings):
         default=SecretStr(""),
         description="what sites show each other before files are sent; 16 characters or more",
     )
+    file_tls_ca: Path | None = Field(
+        default=None,
+        description="certificates that vouch for file services; none: tls_ca, else the system's",
+    )
     transfer_limit_bytes_per_s: float | None = Field(
         default=None,
         gt=0,

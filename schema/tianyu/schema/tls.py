@@ -39,8 +39,8 @@ def check(files: TlsFiles) -> None:
     ------
     ConfigurationError
     """
-    for name in ("tls_ca", "tls_certificate", "tls_key"):
-        path: Path | None = getattr(files, name)
+    for name in ("tls_ca", "tls_certificate", "tls_key", "file_tls_ca"):
+        path: Path | None = getattr(files, name, None)
         if path is not None and not path.is_file():
             raise ConfigurationError(f"{name} names {path}, which is no file")
     if (files.tls_certificate is None) != (files.tls_key is None):

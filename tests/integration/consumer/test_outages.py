@@ -14,6 +14,7 @@ from tests.integration.consumer.yard import Yard, until, work
 from tianyu.consumer.messages import Excuse
 from tianyu.consumer.outages import is_outage, persist
 from tianyu.consumer.outcomes import excuse_of, failure_of
+from tianyu.pipelines.errors import UnreachableError
 from tianyu.schema import dialects
 from tianyu.schema.database import Database, sqlite_url
 from tianyu.schema.states import ErrorKind, State
@@ -110,6 +111,21 @@ def test_a_step_that_found_the_database_away_is_excused(yard: Yard, tmp_path: Pa
     assert excuse_of(broken("connection refused"), unreachable(tmp_path)) is Excuse.DATABASE_AWAY
     assert excuse_of(broken("no such column: flux"), yard.database) is None
     assert failure_of(broken("no such column: flux")).kind is ErrorKind.UNEXPECTED
+
+
+def test_a_step_that_found_another_site_away_is_excused(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that is down for a day must not use up a budget."""
+    error = UnreachableError("http://dome:8766/images/1 has brought nothing for 120 s")
+    assert excuse_of(error, yard.database) is Excuse.PEER_AWAY
+    assert failure_of(error).kind is ErrorKind.TRANSIENT
+    monkeypatch.setattr("tianyu.consumer.reports.PEER_PAUSE_S", 0.01)
+    pids = yard.publish(one=work("peer_away"))
+    with yard.consumer():
+        until(lambda: yard.state(pids["one"]) is State.SUCCEEDED)
+    assert [a.outcome for a in yard.attempts(pids["one"])] == ["released"] * 4 + ["succeeded"]
+    assert yard.row(pids["one"]).failures == 0
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import time
 from sqlalchemy.exc import OperationalError
 
 from tianyu.pipelines.context import StepContext
-from tianyu.pipelines.errors import TransientError, UnusableDataError
+from tianyu.pipelines.errors import TransientError, UnreachableError, UnusableDataError
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.step import StepParameters, step
 from tianyu.schema.tables import HardwareGroup
@@ -111,6 +111,14 @@ def fail_permanent(parameters: Nothing, context: StepContext) -> Products:
 def fail_transient(parameters: Nothing, context: StepContext) -> Products:
     """Find the world outside broken."""
     raise TransientError("the tape robot is busy")
+
+
+@step("peer_away", parameters=Nothing, reads=(), writes=())
+def meet_silent_peer(parameters: Nothing, context: StepContext) -> Products:
+    """Find another machine silent, four times."""
+    if context.attempt <= 4:
+        raise UnreachableError("the dome does not answer")
+    return _row(context)
 
 
 @step("fail_unexpected", parameters=Nothing, reads=(), writes=())

@@ -105,7 +105,7 @@ def _link_options() -> LinkOptions:
     settings = load_settings()
     return LinkOptions(
         token=settings.file_token.get_secret_value(),
-        tls_ca=settings.tls_ca,
+        tls_ca=settings.file_tls_ca or settings.tls_ca,
         tls_certificate=settings.tls_certificate,
         tls_key=settings.tls_key,
         limit_bytes_per_s=settings.transfer_limit_bytes_per_s,
@@ -123,8 +123,9 @@ def _bring(
     relative = received_path(image.id, image.name)
     if options.tls_ca is not None and not str(copy.address).startswith("https:"):
         raise PermanentError(
-            f"tls_ca is set, but the address of site {copy.site} is {copy.address}, which is not "
-            "encrypted; serve its files with TLS and give the address as https://…"
+            f"certificates are to be checked, but the address of site {copy.site} is "
+            f"{copy.address}, which is not encrypted; serve its files with TLS and give the "
+            "address as https://…"
         )
     remote = RemoteFile(
         url=f"{str(copy.address).rstrip('/')}/images/{image.id}",
