@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from tianyu.cli.connect import open_database
 from tianyu.cli.options import DatabaseOption
-from tianyu.cli.services import on_stop
+from tianyu.cli.stopping import on_stop
 from tianyu.manager.scaling.crew import Crew
 from tianyu.manager.scaling.decision import Policy
 from tianyu.manager.scaling.dockercrew import DockerCrew

@@ -13,6 +13,7 @@ from tianyu.cli.fileservice.copies import SiteFiles
 from tianyu.cli.fileservice.health import FileServiceHealth
 from tianyu.cli.monitoring import answering, new_registry
 from tianyu.cli.options import DatabaseOption
+from tianyu.cli.stopping import on_stop
 from tianyu.schema.directory import find_site
 from tianyu.schema.errors import ConfigurationError
 from tianyu.schema.settings import load_settings
@@ -59,6 +60,8 @@ def serve_files_command(
         where = f"http{'s' if certificate else ''}://{host}:{port}"
         logger.info("files of %s served at %s", settings.site, where, extra={"action": "start"})
         health = FileServiceHealth(files)
+        # The server stops by itself on a signal and then raises it again, to end the process by it.
+        on_stop(lambda: None)
         with answering(settings.metrics_host, settings.metrics_port, health, new_registry()):
             uvicorn.run(
                 service,

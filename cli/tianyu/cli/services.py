@@ -1,8 +1,6 @@
 """``tianyu manager`` and ``tianyu consumer``: the long-running services."""
 
 import logging
-import signal
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -11,6 +9,7 @@ from tianyu.broker.connect import connect
 from tianyu.cli.connect import open_database
 from tianyu.cli.monitoring import answering, new_registry
 from tianyu.cli.options import BrokerOption, DatabaseOption
+from tianyu.cli.stopping import on_stop
 from tianyu.consumer.consumer import Consumer, ConsumerConfig
 from tianyu.consumer.health import ConsumerHealth
 from tianyu.consumer.metrics import ConsumerCollector, ConsumerMetrics
@@ -94,9 +93,3 @@ def consumer_command(
                 consumer.run()
         finally:
             carrier.close()
-
-
-def on_stop(stop: Callable[[], object]) -> None:
-    """Let SIGTERM and Ctrl-C ask a service to stop."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _signal, _frame: stop())
