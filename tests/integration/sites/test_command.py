@@ -47,10 +47,14 @@ def test_the_program_serves_until_it_is_asked_to_stop(sites):
 
 def _wait_for(url):
     deadline = time.monotonic() + 60
-    while True:
-        try:
-            assert urllib3.request("GET", url, retries=False).status == 200
-            return
-        except urllib3.exceptions.HTTPError:
-            assert time.monotonic() < deadline, "the service did not start"
-            time.sleep(0.1)
+    while not _answers(url):
+        assert time.monotonic() < deadline, "the service did not start"
+        time.sleep(0.1)
+
+
+def _answers(url):
+    try:
+        answer = urllib3.request("GET", url, retries=False)
+    except urllib3.exceptions.HTTPError:
+        return False
+    return answer.status == 200
