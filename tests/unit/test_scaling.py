@@ -214,6 +214,25 @@ def test_a_burst_is_followed_up_and_down(installation, crew, children):
     assert len(crew.members()) == 15
 
 
+def test_an_engine_that_is_away_is_waited_for(installation, crew, children, caplog):
+    queue_id = installation.database.retry(lambda c: ensure_queue(c, installation.site_id, "cpu"))
+    scaler = Scaler(installation.database, queue_id, crew, Policy(1, 2), "local", "cpu")
+    launch = crew.launch
+
+    def refuse(_command):
+        raise BlockingIOError("no room for another process")
+
+    crew.launch = refuse
+    assert scaler.turn() is None
+    assert "cannot be started or drained now: no room" in caplog.text
+    crew.launch = launch
+    assert scaler.turn().after == 1
+    # One that dies is replaced at the next look.
+    children[0].code = -9
+    assert scaler.turn().after == 1
+    assert len(children) == 2
+
+
 # -- containers ----------------------------------------------------------------------------------
 
 

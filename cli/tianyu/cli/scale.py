@@ -18,7 +18,7 @@ from tianyu.manager.scaling.dockercrew import DockerCrew
 from tianyu.manager.scaling.processcrew import ProcessCrew
 from tianyu.manager.scaling.scaler import Scaler
 from tianyu.schema.directory import ensure_queue, find_site
-from tianyu.schema.settings import load_settings
+from tianyu.schema.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
 
@@ -95,17 +95,25 @@ def scale_command(
         if backend is Backend.DOCKER:
             crew = DockerCrew(service or f"consumer-{group}", project)
         else:
-            crew = ProcessCrew(_consumer(settings.site, group, processes, database))
+            _prepare_environment(settings, database)
+            crew = ProcessCrew(_consumer(settings.site, group, processes))
         scaler = Scaler(opened, queue_id, crew, policy, settings.site, group)
         on_stop(scaler.stop)
         logger.info("scaling %s between %d and %d", group, least, most, extra={"action": "start"})
         scaler.run()
 
 
-def _consumer(site: str, group: str, processes: int, database: str | None) -> list[str]:
+def _consumer(site: str, group: str, processes: int) -> list[str]:
     """Return the command of one consumer, with this very program."""
     program = [sys.executable, "-c", "from tianyu.cli.main import main; main()"]
+    return [*program, "consumer", "--site", site, "--group", group, "--processes", str(processes)]
+
+
+def _prepare_environment(settings: Settings, database: str | None) -> None:
+    """Hand on to consumers what this command was told."""
     if database is not None:
         # Arguments can be seen by other users of the machine; the environment cannot.
         os.environ["TIANYU_DATABASE_URL"] = database
-    return [*program, "consumer", "--site", site, "--group", group, "--processes", str(processes)]
+    if settings.metrics_port is not None:
+        # They cannot all listen at one port.
+        os.environ["TIANYU_METRICS_PORT"] = "0"

@@ -21,6 +21,9 @@ from tianyu.schema.settings import load_settings
 logger = logging.getLogger(__name__)
 
 PORT = 8766
+MOST_AT_ONCE = 64
+"""Connections; more are asked to come again."""
+
 GRACE_S = 10
 """How long a stopped service goes on sending; the receiver comes back for the rest."""
 
@@ -73,6 +76,7 @@ def serve_files_command(
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                limit_concurrency=MOST_AT_ONCE,
                 timeout_graceful_shutdown=GRACE_S,
             )
 

@@ -7,23 +7,31 @@ same places, and an attempt goes on where the one before it died.
 
 import logging
 import os
-import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO
 
 import urllib3
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import HTTPError
 
 from tianyu.pipelines.atomic import TEMPORARY_ENDING, sync_folder
 from tianyu.pipelines.errors import (
-    MissingInputError,
     PermanentError,
     TransientError,
     UnreachableError,
+)
+from tianyu.pipelines.filelink import (
+    InterruptedTransferError,
+    Limiter,
+    LinkOptions,
+    RemoteFile,
+    first_byte,
+    judge,
+    open_pool,
+    refuse_strangers,
 )
 from tianyu.pipelines.fits.fingerprint import checksum
 
@@ -35,52 +43,6 @@ SILENCE_S = 20.0
 """A connection that brings nothing for so long is given up and made anew."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 10.0
-PATIENCE_S = 120.0
-"""Without a single byte for so long the attempt ends and gives its place to other work."""
-
-
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file as the owning site's service sends it.
-
-    Attributes
-    ----------
-    url : str
-    size_bytes : int
-    sha256 : str or None
-        None: not known here; the one that the service states is believed.
-    """
-
-    url: str
-    size_bytes: int
-    sha256: str | None
-
-
-@dataclass(frozen=True)
-class LinkOptions:
-    """How to reach a file service, and how much of the link to take.
-
-    Attributes
-    ----------
-    token : str
-        Shown to the service.
-    tls_ca, tls_certificate, tls_key : Path or None
-        Whom to trust, and who we are.
-    limit_bytes_per_s : float or None
-    patience_s : float
-        How long to wait for a service that does not answer.
-    """
-
-    token: str = field(repr=False)
-    tls_ca: Path | None = None
-    tls_certificate: Path | None = None
-    tls_key: Path | None = None
-    limit_bytes_per_s: float | None = None
-    patience_s: float = PATIENCE_S
-
-
-class _InterruptedError(Exception):
-    """The connection broke, or the service asks to come again."""
 
 
 def pull(
@@ -118,7 +80,7 @@ def pull(
         return remote.sha256
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(_part_name(target, remote.sha256))
-    with _pool(options) as pool:
+    with open_pool(options) as pool:
         session = _Session(pool, remote, options, on_bytes)
         session.complete(part)
     return _put_in_place(part, target, remote, session.stated_sha256)
@@ -144,8 +106,8 @@ class _Session:
                 before = _length(file)
                 try:
                     self._fetch(file)
-                except (_InterruptedError, HTTPError) as error:
-                    _refuse_strangers(error)
+                except (InterruptedTransferError, HTTPError) as error:
+                    refuse_strangers(error)
                     if _length(file) > before:
                         last_news, pause_s = time.monotonic(), FIRST_PAUSE_S
                     self._be_patient(error, last_news, pause_s)
@@ -186,11 +148,11 @@ class _Session:
             response.close()
 
     def _take(self, response: urllib3.BaseHTTPResponse, file: IO[bytes]) -> None:
-        _judge(response.status, self.remote.url)
+        judge(response.status, self.remote.url)
         self._check_identity(response)
         is_part = response.status == HTTPStatus.PARTIAL_CONTENT
-        place = _first_byte(response.headers.get("Content-Range", "")) if is_part else 0
-        limiter = _Limiter(self.options.limit_bytes_per_s)
+        place = first_byte(response.headers.get("Content-Range", "")) if is_part else 0
+        limiter = Limiter(self.options.limit_bytes_per_s)
         for block in response.stream(BLOCK_BYTES, decode_content=False):
             if place + len(block) > self.remote.size_bytes:
                 raise PermanentError(f"{self.remote.url} sends more than was registered")
@@ -201,7 +163,9 @@ class _Session:
             self.on_bytes(len(block), place)
             limiter.pace(len(block))
         if place < self.remote.size_bytes:
-            raise _InterruptedError(f"it ended after {place} of {self.remote.size_bytes} bytes")
+            raise InterruptedTransferError(
+                f"it ended after {place} of {self.remote.size_bytes} bytes"
+            )
 
     def _check_identity(self, response: urllib3.BaseHTTPResponse) -> None:
         stated = response.headers.get("ETag", "").strip('"')
@@ -228,33 +192,6 @@ class _Session:
         time.sleep(pause_s)
 
 
-@dataclass
-class _Limiter:
-    """Keeps the mean rate of one connection below a limit."""
-
-    bytes_per_s: float | None
-    _begun: float = field(default_factory=time.monotonic)
-    _n_bytes: int = 0
-
-    def pace(self, n_bytes: int) -> None:
-        """Sleep until that many bytes more are allowed."""
-        if self.bytes_per_s is None:
-            return
-        self._n_bytes += n_bytes
-        early_s = self._begun + self._n_bytes / self.bytes_per_s - time.monotonic()
-        if early_s > 0:
-            time.sleep(early_s)
-
-
-def _pool(options: LinkOptions) -> urllib3.PoolManager:
-    return urllib3.PoolManager(
-        cert_reqs="CERT_REQUIRED",
-        ca_certs=None if options.tls_ca is None else str(options.tls_ca),
-        cert_file=None if options.tls_certificate is None else str(options.tls_certificate),
-        key_file=None if options.tls_key is None else str(options.tls_key),
-    )
-
-
 def _part_name(target: Path, sha256: str | None) -> str:
     number = target.name.partition(".")[0]
     return f".{number}.{(sha256 or 'unknown')[:16]}{TEMPORARY_ENDING}"
@@ -262,42 +199,6 @@ def _part_name(target: Path, sha256: str | None) -> str:
 
 def _length(file: IO[bytes]) -> int:
     return os.fstat(file.fileno()).st_size
-
-
-def _refuse_strangers(error: Exception) -> None:
-    cause = error.args[0] if isinstance(error, SSLError) and error.args else None
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        raise PermanentError(
-            f"the file service is not the one we trust: {cause}; check tls_ca and the site's "
-            "address"
-        ) from error
-
-
-def _judge(status: int, url: str) -> None:
-    """Raise unless the service sends the file."""
-    if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
-        return
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        raise PermanentError(f"{url} refuses us ({status}); file_token must be that of its service")
-    if status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        raise MissingInputError(f"{url} is gone ({status}); the site holds no such file any more")
-    if status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS:
-        raise PermanentError(f"{url} answers {status}; is the site's address that of its service?")
-    raise _InterruptedError(f"it answers {status}")
-
-
-def _first_byte(content_range: str) -> int:
-    """Return where a part begins.
-
-    Examples
-    --------
-    >>> _first_byte("bytes 100-199/200")
-    100
-    """
-    first = content_range.removeprefix("bytes ").partition("-")[0]
-    if not first.isdigit():
-        raise PermanentError(f"the file service answers with a part {content_range!r} of a file")
-    return int(first)
 
 
 def _is_whole(path: Path, size_bytes: int, sha256: str) -> bool:

@@ -20,7 +20,8 @@ from tianyu.pipelines.errors import (
     TransientError,
     UnreachableError,
 )
-from tianyu.pipelines.pulling import LinkOptions, RemoteFile, pull
+from tianyu.pipelines.filelink import LinkOptions, RemoteFile
+from tianyu.pipelines.pulling import pull
 
 OPTIONS = LinkOptions(TOKEN, patience_s=0.3)
 SIZE = 3_000_000

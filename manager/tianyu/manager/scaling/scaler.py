@@ -92,26 +92,36 @@ class Scaler:
             return None
         now = self.clock()
         self._samples = forget_old(self.policy, [*self._samples, Sample(now, load)])
-        at_work = [member for member in self.crew.members() if not member.is_draining]
-        target = decide(self.policy, self._samples, len(at_work))
-        if target == len(at_work):
+        try:
+            before, after, what = self._adapt()
+        except OSError as error:
+            # An engine that restarts, a machine without room for another process.
+            logger.warning(
+                "consumers cannot be started or drained now: %s", error, extra=fields("wait")
+            )
             return None
-        if target > len(at_work):
-            names = self.crew.start(target - len(at_work))
-            what = "started"
-        else:
-            # The newest go first: the others have loaded what they need.
-            names = [member.name for member in at_work[target:]]
-            self.crew.drain(names)
-            what = "draining"
-        decision = Decision(now, load, len(at_work), target)
+        if before == after:
+            return None
+        decision = Decision(now, load, before, after)
         self.decisions.append(decision)
         logger.info(
-            "%d -> %d consumers for %s processes; %s %s",
-            decision.before, target, self._in_words(load), what, ", ".join(names),
+            "%d -> %d consumers for %s processes; %s",
+            before, after, self._in_words(load), what,
             extra=fields("scale", site=self.site, group=self.group),
         )  # fmt: skip
         return decision
+
+    def _adapt(self) -> tuple[int, int, str]:
+        """Start or drain; return how many take work, before and after, and what was done."""
+        at_work = [member for member in self.crew.members() if not member.is_draining]
+        target = decide(self.policy, self._samples, len(at_work))
+        if target > len(at_work):
+            names = self.crew.start(target - len(at_work))
+            return len(at_work), target, f"started {', '.join(names)}"
+        # The newest go first: the others have loaded what they need.
+        names = [member.name for member in at_work[target:]]
+        self.crew.drain(names)
+        return len(at_work), target, f"draining {', '.join(names)}"
 
     @property
     def _enough(self) -> int:

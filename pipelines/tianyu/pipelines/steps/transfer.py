@@ -8,8 +8,9 @@ from sqlalchemy import Connection, select
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError, PermanentError
+from tianyu.pipelines.filelink import LinkOptions, RemoteFile
 from tianyu.pipelines.products import Products
-from tianyu.pipelines.pulling import LinkOptions, RemoteFile, pull
+from tianyu.pipelines.pulling import pull
 from tianyu.pipelines.step import ProcessId, StepParameters, step
 from tianyu.schema.dialects import now_us
 from tianyu.schema.paths import received_path
