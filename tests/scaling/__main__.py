@@ -37,6 +37,8 @@ LONG_S = 25.0
 
 def main() -> int:
     """Run the burst on servers of its own; return the exit status."""
+    # Ended by `timeout`, say, it clears away all the same.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=0.3, help="of each short process")

@@ -9,6 +9,7 @@ machine to the last digit. It needs root, for the namespaces.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,8 @@ INSIDE = "TIANYU_SITES_NETWORK"
 
 def main() -> int:
     """Make the network and run the night in it; return the exit status."""
+    # Ended by `timeout`, say, it clears away all the same.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     options = _options()
     if INSIDE in os.environ:
         return _run(options, Network(*os.environ[INSIDE].split(",")))
@@ -53,6 +56,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=Path, help="a night; default: one is simulated")
     parser.add_argument("--lights", type=int, default=40, help="frames of the simulated night")
+    parser.add_argument("--set", action="append", default=[], help="STEP.NAME=VALUE, as often")
     parser.add_argument("--chunk", type=int, default=4, help="frames per process")
     parser.add_argument("--rate", default="1mbit", help="of the link, as tc takes it")
     parser.add_argument("--cut", type=float, default=60.0, help="length of the cut, seconds")
@@ -73,7 +77,8 @@ def _run(options: argparse.Namespace, network: Network) -> int:
         ):
             folder = Path(name)
             frames = options.frames or _simulated(folder / "frames", options.lights)
-            plan = Plan(frames.resolve(), options.chunk, options.cut, options.patience)
+            chosen = tuple(word for option in options.set for word in ("--set", option))
+            plan = Plan(frames.resolve(), options.chunk, chosen, options.cut, options.patience)
             night = SharedNight(plan, network, folder, url, broker.fresh_vhost())
             try:
                 return 0 if night.run() else 1

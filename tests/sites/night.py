@@ -36,6 +36,8 @@ class Plan:
         Folder of the night.
     chunk : int
         Frames per process.
+    options : tuple of str
+        Further ones of reducing and registering.
     cut_s : float
     patience_s : float
         Give up after, seconds.
@@ -43,6 +45,7 @@ class Plan:
 
     frames: Path
     chunk: int
+    options: tuple[str, ...]
     cut_s: float
     patience_s: float
 
@@ -96,7 +99,7 @@ class SharedNight:
         begun = time.monotonic()
         self._command(
             [], {}, "reduce", str(self.plan.frames), "--out", str(out),
-            "--chunk", str(self.plan.chunk), "--workers", "1",
+            "--chunk", str(self.plan.chunk), "--workers", "1", *self.plan.options,
         )  # fmt: skip
         database = Database(sqlite_url(out / "tianyu.sqlite"))
         rows = curves(database)
@@ -115,7 +118,7 @@ class SharedNight:
         begun = time.monotonic()
         self._at(
             "obs", "register", str(self.plan.frames), "--site", "obs", "--science-site", "centre",
-            "--chunk", str(self.plan.chunk),
+            "--chunk", str(self.plan.chunk), *self.plan.options,
         )  # fmt: skip
         self._say(f"registered at the observatory in {time.monotonic() - begun:.0f} s")
 
