@@ -18,11 +18,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from tianyu.pipelines.atomic import TEMPORARY_ENDING, sync_folder
-from tianyu.pipelines.errors import (
-    PermanentError,
-    TransientError,
-    UnreachableError,
-)
+from tianyu.pipelines.errors import PermanentError, TransientError, UnreachableError
 from tianyu.pipelines.filelink import (
     InterruptedTransferError,
     Limiter,

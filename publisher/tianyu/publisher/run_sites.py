@@ -36,11 +36,7 @@ def sites_of(connection: Connection, run_id: int, recipe: Recipe) -> RunSites:
         raise NotFoundError(f"run {run_id} has no processes; publish the observation anew")
     # A tree may grow at both sites.
     whole = [stage for stage in recipe.stages if stage.scope is not Scope.TREE]
-    at = {
-        stage.runs_at: found[stage.step]
-        for stage in whole
-        if stage.step in found
-    }  # fmt: skip
+    at = {stage.runs_at: found[stage.step] for stage in whole if stage.step in found}
     frames = at.get(RunsAt.FRAMES, next(iter(found.values())))
     return RunSites(frames, at.get(RunsAt.SCIENCE, frames))
 
