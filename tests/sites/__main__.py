@@ -2,9 +2,10 @@
 
 An observatory and a data centre in network namespaces of their own: database, broker, manager and
 one consumer at the centre, one consumer and the file service at the observatory, a narrow link
-between them that is cut for a minute while a stack is on its way. The exit status is 0 only where
-everything succeeded, no byte of a file was sent twice, and the light curves are those of one
-machine to the last digit. It needs root, for the namespaces.
+between them that is cut for a minute while a stack is on its way, and whose receiver is killed
+meanwhile. The exit status is 0 only where everything succeeded, no byte of a file was fetched
+twice, and the light curves are those of one machine to the last digit. It needs root, for the
+namespaces.
 """
 
 import argparse

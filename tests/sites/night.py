@@ -1,4 +1,7 @@
-"""One night shared by two sites over a narrow link that is cut in the middle of a transfer."""
+"""One night shared by two sites over a narrow link that is cut in the middle of a transfer.
+
+While it is cut the consumer that was receiving the file is killed, too.
+"""
 
 import os
 import secrets
@@ -21,6 +24,9 @@ from tianyu.schema.tables import Attempt, Image, ImageCopy, Process, Site
 PORT = 8766
 LEASE_S = 300.0
 """Longer than the cut, and than the silence of connections that outlive it."""
+
+CENTRE_LEASE_S = 30.0
+"""The work of the killed consumer is taken over while the link is still down."""
 
 BEGUN = 0.3
 """The link is cut when so much of the first file has come."""
@@ -63,6 +69,7 @@ class SharedNight:
     lines: list[str] = field(default_factory=list)
     _token: str = field(default_factory=lambda: secrets.token_hex(32), repr=False)
     _begun: float = field(default_factory=time.monotonic)
+    _kept: int = 0
 
     def __post_init__(self) -> None:
         self.database = Database(self.database_url)
@@ -113,6 +120,7 @@ class SharedNight:
         address = f"http://{OBSERVATORY_ADDRESS}:{PORT}"
         lease = ("--lease", f"{LEASE_S:g}")
         self._at("centre", "site", "add", "obs", "--address", address, *lease)
+        self._at("centre", "site", "add", "centre", "--lease", f"{CENTRE_LEASE_S:g}")
 
     def _register(self) -> None:
         begun = time.monotonic()
@@ -129,12 +137,17 @@ class SharedNight:
         self._serve("obs", "consumer")
 
     def _cut(self) -> None:
-        came = self._partial_bytes()
-        self._say(f"the link is cut for {self.plan.cut_s:g} s; {came} bytes of a file have come")
         with self.network.cut():
+            receiver = self.services.pop(1)
+            receiver.kill()
+            self._serve("centre", "consumer")
+            self._kept = self._partial_bytes()
+            self._say(
+                f"the link is cut for {self.plan.cut_s:g} s and the receiver killed; {self._kept} "
+                "bytes of a file have come"
+            )
             time.sleep(self.plan.cut_s)
-        kept = self._partial_bytes()
-        self._say(f"the link is back; {kept} bytes are kept")
+        self._say(f"the link is back; {self._partial_bytes()} bytes are kept")
 
     # -- what is looked at ----------------------------------------------------------------------
 
@@ -172,13 +185,14 @@ class SharedNight:
         self._say(f"processes: {dict(states)}; attempts: {dict(outcomes)}")
         self._say(
             f"files received: {len(received)} of {sizes} bytes; fetched in "
-            f"{len(transfers)} attempts: {fetched} bytes, {fetched - sizes} of them twice"
+            f"{len(transfers)} attempts: {self._kept} bytes before the kill and {fetched} after "
+            f"it, {self._kept + fetched - sizes} of them twice"
         )
         found = curves(self.database)
         is_equal = found == expected
         self._say(f"light curves: {len(found)} points, equal to one machine's: {is_equal}")
-        is_whole = set(states) == {State.SUCCEEDED.value} and fetched == sizes and bool(received)
-        return is_equal and is_whole
+        is_whole = set(states) == {State.SUCCEEDED.value} and bool(received)
+        return is_equal and is_whole and self._kept + fetched == sizes
 
     def _tell_traffic(self, registering: Traffic, first: Traffic, whole: Traffic) -> None:
         with self.database.read() as connection:
