@@ -1,6 +1,7 @@
 """A night shared by an observatory and a data centre: the same digits, and only stacks travel."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import func, select
@@ -10,6 +11,7 @@ from tianyu.cli.fileservice.copies import SiteFiles
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError
 from tianyu.pipelines.step import find_step, validate
+from tianyu.publisher.bringing import bring_frames
 from tianyu.publisher.publishing import PublishOptions, publish, publish_again
 from tianyu.publisher.recipes import LIGHT_CURVES
 from tianyu.publisher.registering import RegisterRequest, register
@@ -17,7 +19,7 @@ from tianyu.publisher.run_sites import sites_of
 from tianyu.publisher.verdicts import Saying, Word, record
 from tianyu.schema.database import Database, sqlite_url
 from tianyu.schema.directory import ensure_site
-from tianyu.schema.errors import GraphError
+from tianyu.schema.errors import GraphError, NotFoundError
 from tianyu.schema.states import State
 from tianyu.schema.tables import Image, ImageCopy, Process, Queue, Site
 from tianyu.schema.transitions.claim import claim_next
@@ -168,3 +170,32 @@ def test_an_image_that_no_site_serves_is_told(survey, night_folder):
     )
     with pytest.raises(MissingInputError, match=r"no site with a file service holds image \d+"):
         find_step("transfer").run(validate("transfer", {"images": [image_id]}), context)
+
+
+def test_raw_frames_are_brought_and_reduced_where_they_have_come(served, night_folder):
+    request = RegisterRequest([night_folder], served.observatory, served.roots[served.observatory])
+    observations = register(served.database, replace(request, publish=False)).observations
+    (light,) = (o for o in observations if o.kind == "light")
+    with pytest.raises(GraphError, match="or bring them: tianyu transfer"):
+        publish(served.database, light.observation_id, served.centre)
+    bringing = bring_frames(served.database, light.observation_id, served.centre)
+    assert (bringing.n_frames, bringing.n_processes, bringing.is_new) == (12, 1, True)
+    again = bring_frames(served.database, light.observation_id, served.centre)
+    assert (again.run_id, again.is_new) == (bringing.run_id, False)
+    served.work_off()
+    assert bring_frames(served.database, light.observation_id, served.centre).run_id is None
+    originals = {file.read_bytes() for file in night_folder.glob("light*")}
+    paths = served.scalars(select(ImageCopy.path).where(ImageCopy.site_id == served.centre))
+    root = served.roots[served.centre]
+    assert {(root / path).read_bytes() for path in paths} == originals
+    run = publish(served.database, light.observation_id, served.centre)
+    assert run.n_processes > 10
+
+
+def test_frames_that_no_site_serves_cannot_be_brought(survey, night_folder):
+    request = RegisterRequest([night_folder], survey.observatory, survey.roots[survey.observatory])
+    light = register(survey.database, replace(request, publish=False)).observations[-1]
+    with pytest.raises(GraphError, match=r"12 of 12 frames of .* lie at no site whose files are"):
+        bring_frames(survey.database, light.observation_id, survey.centre)
+    with pytest.raises(NotFoundError, match="there is no site 99"):
+        bring_frames(survey.database, light.observation_id, 99)

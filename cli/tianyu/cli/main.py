@@ -71,6 +71,11 @@ COMMANDS = (
         "Publish the processes that reduce a registered observation.",
     ),
     CommandEntry(
+        "transfer",
+        "tianyu.cli.transfer:transfer_command",
+        "Bring the raw frames of an observation to another site, by its consumers.",
+    ),
+    CommandEntry(
         "manager",
         "tianyu.cli.services:manager_command",
         "Dispatch ready processes, take over from vanished workers; run as many as you like.",

@@ -9,7 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO
@@ -72,14 +72,16 @@ def pull(
     OSError
         If the disk does not take it.
     """
-    if remote.sha256 is not None and _is_whole(target, remote.size_bytes, remote.sha256):
-        return remote.sha256
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(_part_name(target, remote.sha256))
     with open_pool(options) as pool:
         session = _Session(pool, remote, options, on_bytes)
-        session.complete(part)
-    return _put_in_place(part, target, remote, session.stated_sha256)
+        sha256 = remote.sha256 or session.learn()
+        if _is_whole(target, remote.size_bytes, sha256):
+            return sha256
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(_part_name(target, sha256))
+        session.complete(part, sha256)
+    _put_in_place(part, target, remote, sha256)
+    return sha256
 
 
 @dataclass
@@ -90,62 +92,69 @@ class _Session:
     remote: RemoteFile
     options: LinkOptions
     on_bytes: Callable[[int, int], None]
-    stated_sha256: str | None = None
 
-    def complete(self, part: Path) -> None:
+    def learn(self) -> str:
+        """Ask the service for the SHA-256 of the file."""
+        patience = _Patience(self.remote.url, self.options.patience_s)
+        while True:
+            try:
+                response = self._request("HEAD", {})
+                judge(response.status, self.remote.url)
+                return self._stated_sha256(response)
+            except (InterruptedTransferError, HTTPError) as error:
+                refuse_strangers(error)
+                patience.wait(error)
+
+    def complete(self, part: Path, sha256: str) -> None:
         """Fetch what is missing of a partial file."""
         part.touch()
+        patience = _Patience(self.remote.url, self.options.patience_s)
         with part.open("r+b") as file:
-            last_news, pause_s = time.monotonic(), FIRST_PAUSE_S
-            # An empty file needs a connection too, to learn what it should be.
-            while self._missing(file) or self._is_unknown:
-                before = _length(file)
+            while (before := _length(file)) < self.remote.size_bytes:
                 try:
-                    self._fetch(file)
+                    self._fetch(file, before, sha256)
                 except (InterruptedTransferError, HTTPError) as error:
                     refuse_strangers(error)
                     if _length(file) > before:
-                        last_news, pause_s = time.monotonic(), FIRST_PAUSE_S
-                    self._be_patient(error, last_news, pause_s)
-                    pause_s = min(2.0 * pause_s, LONGEST_PAUSE_S)
+                        patience.renew()
+                    patience.wait(error)
             file.flush()
             os.fsync(file.fileno())
 
-    @property
-    def _is_unknown(self) -> bool:
-        return self.remote.sha256 is None and self.stated_sha256 is None
+    def _fetch(self, file: IO[bytes], start: int, sha256: str) -> None:
+        # Of another file by now the service sends the whole, and is found out.
+        part = {"Range": f"bytes={start}-", "If-Range": f'"{sha256}"'} if start else {}
+        response = self._request("GET", part)
+        try:
+            judge(response.status, self.remote.url)
+            stated = self._stated_sha256(response)
+            if stated != sha256:
+                raise PermanentError(
+                    f"{self.remote.url} is another file than was registered: its SHA-256 is "
+                    f"{stated}, not {sha256}"
+                )
+            self._take(response, file)
+        finally:
+            response.close()
 
-    def _missing(self, file: IO[bytes]) -> int:
-        return max(0, self.remote.size_bytes - _length(file))
-
-    def _fetch(self, file: IO[bytes]) -> None:
-        start = _length(file)
-        headers = {
-            "Authorization": f"Bearer {self.options.token}",
-            # Compressed by the way, a part would not begin where it should.
-            "Accept-Encoding": "identity",
-        }
-        known = self.remote.sha256 or self.stated_sha256
-        if start and start < self.remote.size_bytes and known:
-            headers |= {"Range": f"bytes={start}-", "If-Range": f'"{known}"'}
-        response = self.pool.request(
-            "GET",
+    def _request(self, method: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+        return self.pool.request(
+            method,
             self.remote.url,
-            headers=headers,
+            # Compressed by the way, a part would not begin where it should.
+            headers={
+                "Authorization": f"Bearer {self.options.token}",
+                "Accept-Encoding": "identity",
+                **headers,
+            },
             preload_content=False,
             # A token is for the site that was asked, not for where it points.
             redirect=False,
             retries=False,
             timeout=urllib3.Timeout(connect=CONNECT_S, read=SILENCE_S),
         )
-        try:
-            self._take(response, file)
-        finally:
-            response.close()
 
     def _take(self, response: urllib3.BaseHTTPResponse, file: IO[bytes]) -> None:
-        judge(response.status, self.remote.url)
-        self._check_identity(response)
         is_part = response.status == HTTPStatus.PARTIAL_CONTENT
         place = first_byte(response.headers.get("Content-Range", "")) if is_part else 0
         limiter = Limiter(self.options.limit_bytes_per_s)
@@ -163,34 +172,51 @@ class _Session:
                 f"it ended after {place} of {self.remote.size_bytes} bytes"
             )
 
-    def _check_identity(self, response: urllib3.BaseHTTPResponse) -> None:
+    def _stated_sha256(self, response: urllib3.BaseHTTPResponse) -> str:
         stated = response.headers.get("ETag", "").strip('"')
-        if self.remote.sha256 is not None and stated != self.remote.sha256:
-            raise PermanentError(
-                f"{self.remote.url} is another file than was registered: its SHA-256 is "
-                f"{stated or 'not stated'}, that of the database {self.remote.sha256}"
-            )
         if not stated:
             raise PermanentError(f"{self.remote.url} does not state its SHA-256; is it ours?")
-        self.stated_sha256 = stated
+        return stated
 
-    def _be_patient(self, error: Exception, last_news: float, pause_s: float) -> None:
-        waited_s = time.monotonic() - last_news
-        if waited_s + pause_s > self.options.patience_s:
+
+@dataclass
+class _Patience:
+    """Waits between tries, longer each time, and gives up where nothing has come for long."""
+
+    url: str
+    limit_s: float
+    _last_news: float = field(default_factory=time.monotonic)
+    _pause_s: float = field(default_factory=lambda: FIRST_PAUSE_S)
+
+    def renew(self) -> None:
+        """Note that something has come."""
+        self._last_news, self._pause_s = time.monotonic(), FIRST_PAUSE_S
+
+    def wait(self, error: Exception) -> None:
+        """Sleep before the next try.
+
+        Raises
+        ------
+        UnreachableError
+            If there would be no end to it.
+        """
+        waited_s = time.monotonic() - self._last_news
+        if waited_s + self._pause_s > self.limit_s:
             raise UnreachableError(
-                f"{self.remote.url} has brought nothing for {waited_s:.0f} s: {error}; what has "
-                "come is kept"
+                f"{self.url} has brought nothing for {waited_s:.0f} s: {error}; what has come is "
+                "kept"
             ) from error
         logger.warning(
-            "%s: %s; trying again in %g s", self.remote.url, error, pause_s,
+            "%s: %s; trying again in %g s", self.url, error, self._pause_s,
             extra={"action": "wait"},
         )  # fmt: skip
-        time.sleep(pause_s)
+        time.sleep(self._pause_s)
+        self._pause_s = min(2.0 * self._pause_s, LONGEST_PAUSE_S)
 
 
-def _part_name(target: Path, sha256: str | None) -> str:
+def _part_name(target: Path, sha256: str) -> str:
     number = target.name.partition(".")[0]
-    return f".{number}.{(sha256 or 'unknown')[:16]}{TEMPORARY_ENDING}"
+    return f".{number}.{sha256[:16]}{TEMPORARY_ENDING}"
 
 
 def _length(file: IO[bytes]) -> int:
@@ -201,20 +227,18 @@ def _is_whole(path: Path, size_bytes: int, sha256: str) -> bool:
     return path.is_file() and path.stat().st_size == size_bytes and checksum(path) == sha256
 
 
-def _put_in_place(part: Path, target: Path, remote: RemoteFile, stated: str | None) -> str:
-    expected = remote.sha256 or stated or ""
+def _put_in_place(part: Path, target: Path, remote: RemoteFile, sha256: str) -> None:
     try:
         found = checksum(part)
-        if found != expected:
+        if found != sha256:
             part.unlink()
             raise TransientError(
-                f"what {remote.url} has sent is damaged: its SHA-256 is {found}, not {expected}; "
+                f"what {remote.url} has sent is damaged: its SHA-256 is {found}, not {sha256}; "
                 "it is fetched anew"
             )
         part.replace(target)
     except FileNotFoundError:
         # An attempt that was thought dead has put it in place.
-        if not _is_whole(target, remote.size_bytes, expected):
+        if not _is_whole(target, remote.size_bytes, sha256):
             raise
     sync_folder(target.parent)
-    return expected

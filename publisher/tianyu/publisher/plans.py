@@ -282,7 +282,8 @@ def _frames(connection: Connection, observation: Row[Any], site_id: int) -> list
     if elsewhere:
         raise GraphError(
             f"{len(elsewhere)} of {len(frames)} frames of observation {observation.name!r}, "
-            f"{elsewhere[0].name} first, have no copy at site {site_id}; register them there"
+            f"{elsewhere[0].name} first, have no copy at site {site_id}; register them there, or "
+            "bring them: tianyu transfer"
         )
     return frames
 

@@ -128,9 +128,18 @@ def test_what_was_damaged_on_the_way_is_thrown_away_and_fetched_anew(address, si
 
 
 def test_without_a_registered_checksum_that_of_the_service_counts(address, sites, whole, target):
-    file = remote(address, sites.add_image(whole, checksum=False), whole, sha256=None)
-    assert pull(file, target, OPTIONS) == hashlib.sha256(whole).hexdigest()
+    """And a raw frame that has come is known, or is gone on with, by another attempt."""
+    image_id = sites.add_image(whole, checksum=False)
+    file = remote(address, image_id, whole, sha256=None)
+    sha256 = hashlib.sha256(whole).hexdigest()
+    target.parent.mkdir(parents=True)
+    target.with_name(pulling._part_name(target, sha256)).write_bytes(whole[: SIZE // 2])
+    came = []
+    for _ in range(2):
+        assert pull(file, target, OPTIONS, lambda n, _total: came.append(n)) == sha256
     assert target.read_bytes() == whole
+    assert sum(came) == SIZE - SIZE // 2
+    assert others(target) == []
 
 
 def test_another_file_than_the_registered_one_is_refused(address, sites, whole, target):
