@@ -227,10 +227,27 @@ def test_an_engine_that_is_away_is_waited_for(installation, crew, children, capl
     assert "cannot be started or drained now: no room" in caplog.text
     crew.launch = launch
     assert scaler.turn().after == 1
-    # One that dies is replaced at the next look.
+
+
+def test_a_consumer_that_dies_is_replaced_unless_they_all_die_young(children):
+    def launch(_command):
+        children.append(FakeChild(len(children) + 1))
+        return children[-1]
+
+    clock = Clock()
+    crew = ProcessCrew(["tianyu", "consumer"], launch, clock)
+    crew.start(1)
+    clock.now = 100.0
     children[0].code = -9
-    assert scaler.turn().after == 1
-    assert len(children) == 2
+    assert crew.members() == []
+    assert crew.start(1) == ["2"], "after a while of work the next comes at once"
+    for pause_s in (2.0, 4.0, 8.0):
+        clock.now += 1.0
+        children[-1].code = 2
+        assert crew.members() == []
+        assert crew.start(1) == [], "wrong settings do not get better by themselves"
+        clock.now += pause_s
+        assert len(crew.start(1)) == 1
 
 
 # -- containers ----------------------------------------------------------------------------------

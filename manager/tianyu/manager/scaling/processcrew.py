@@ -1,13 +1,23 @@
 """Consumers as plain processes of this machine, for sites without containers."""
 
+import logging
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tianyu.manager.logs import fields
 from tianyu.manager.scaling.crew import Member
 from tianyu.schema.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+YOUNG_S = 10.0
+"""A consumer that ends within this time cannot work at all: wrong settings, no site."""
+FIRST_PAUSE_S = 2.0
+LONGEST_PAUSE_S = 60.0
 
 
 def _launched(command: Sequence[str]) -> "subprocess.Popen[bytes]":
@@ -25,6 +35,7 @@ class ProcessCrew:
         Starts one consumer.
     launch : callable
         How to start it; another one in tests.
+    clock : callable
 
     Raises
     ------
@@ -34,8 +45,12 @@ class ProcessCrew:
 
     command: Sequence[str]
     launch: Callable[[Sequence[str]], "subprocess.Popen[bytes]"] = _launched
+    clock: Callable[[], float] = time.monotonic
     _children: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    _begun: dict[str, float] = field(default_factory=dict)
     _draining: set[str] = field(default_factory=set)
+    _pause_s: float = FIRST_PAUSE_S
+    _paused_until: float = float("-inf")
 
     def __post_init__(self) -> None:
         if sys.platform == "win32":
@@ -47,19 +62,38 @@ class ProcessCrew:
     def members(self) -> list[Member]:
         """Return those that live."""
         for name, child in list(self._children.items()):
-            if child.poll() is not None:
+            code = child.poll()
+            if code is not None:
                 del self._children[name]
+                age_s = self.clock() - self._begun.pop(name)
+                if name not in self._draining:
+                    self._mourn(name, code, age_s)
                 self._draining.discard(name)
         return [Member(name, name in self._draining) for name in self._children]
 
     def start(self, number: int) -> list[str]:
-        """Start more of them; return the numbers of their processes."""
-        names = []
+        """Start more of them, or none while they die young; return the numbers of the processes."""
+        names: list[str] = []
+        if self.clock() < self._paused_until:
+            return names
         for _ in range(number):
             child = self.launch(self.command)
             names.append(str(child.pid))
             self._children[names[-1]] = child
+            self._begun[names[-1]] = self.clock()
         return names
+
+    def _mourn(self, name: str, code: int, age_s: float) -> None:
+        """Say that a consumer has ended unasked; start no more for a while if it died young."""
+        is_young = age_s < YOUNG_S
+        if is_young:
+            self._paused_until = self.clock() + self._pause_s
+        logger.warning(
+            "consumer %s ended by itself after %.0f s with code %d%s",
+            name, age_s, code, f"; the next in {self._pause_s:g} s" if is_young else "",
+            extra=fields("scale"),
+        )  # fmt: skip
+        self._pause_s = min(2.0 * self._pause_s, LONGEST_PAUSE_S) if is_young else FIRST_PAUSE_S
 
     def drain(self, names: list[str]) -> None:
         """Ask consumers to finish what they run and leave."""

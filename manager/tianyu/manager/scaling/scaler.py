@@ -117,7 +117,7 @@ class Scaler:
         target = decide(self.policy, self._samples, len(at_work))
         if target > len(at_work):
             names = self.crew.start(target - len(at_work))
-            return len(at_work), target, f"started {', '.join(names)}"
+            return len(at_work), len(at_work) + len(names), f"started {', '.join(names)}"
         # The newest go first: the others have loaded what they need.
         names = [member.name for member in at_work[target:]]
         self.crew.drain(names)
