@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tianyu.pipelines.science.packing import pack_columns, unpack_columns
+from tianyu.pipelines.packing import pack_columns, unpack_columns
 
 KINDS = st.sampled_from([np.float32, np.float64, np.int16, np.int32, np.int64, np.uint8])
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_/", min_size=1, max_size=20)

@@ -116,7 +116,7 @@ COMMANDS = (
     CommandEntry(
         "pack",
         "tianyu.cli.retention.pack:pack_command",
-        "Keep light curves of runs that have ended in a seventh of the space, or undo it.",
+        "Keep the light curves of runs that have ended in a seventh of the space, or undo it.",
     ),
     CommandEntry("process", "tianyu.cli.process:app", "Show, retry and cancel one process."),
     CommandEntry(

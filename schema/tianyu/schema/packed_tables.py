@@ -19,4 +19,4 @@ class PackedFlux(Base):
     source_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     n_fluxes: Mapped[int] = mapped_column(comment="rows of flux")
     n_relative_fluxes: Mapped[int] = mapped_column(comment="rows of relative_flux")
-    packed: Mapped[bytes] = mapped_column(comment="a .npz; see tianyu.pipelines.science.packing")
+    packed: Mapped[bytes] = mapped_column(comment="a .npz; see tianyu.pipelines.packing")

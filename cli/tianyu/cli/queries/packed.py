@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import quoted_name
 
 from tianyu.cli.curves.columns import COLUMNS
 from tianyu.cli.retention.packing import split
-from tianyu.schema.dialects import rows_of_json
+from tianyu.schema.jsonrows import rows_of_json
 from tianyu.schema.migrate import MIGRATIONS
 from tianyu.schema.tables import PackedFlux
 

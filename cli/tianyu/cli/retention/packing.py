@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Table, delete, func, insert, select
 
 from tianyu.cli.words import plural
-from tianyu.pipelines.science.packing import pack_columns, unpack_columns
+from tianyu.pipelines.packing import pack_columns, unpack_columns
 from tianyu.schema.base import Single
 from tianyu.schema.bulk import insert_columns
 from tianyu.schema.database import Database

@@ -31,7 +31,7 @@ def upgrade() -> None:
             "packed",
             sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"),
             nullable=False,
-            comment="a .npz; see tianyu.pipelines.science.packing",
+            comment="a .npz; see tianyu.pipelines.packing",
         ),
         sa.PrimaryKeyConstraint("run_id", "source_id", name=op.f("pk_packed_flux")),
         **MYSQL,
