@@ -47,6 +47,7 @@ class GroupRecord:
     is_borrowed: BoolArray
     snr: float
     note: str | None
+    surface_order: int | None = None
 
 
 @dataclass(frozen=True)
@@ -236,4 +237,5 @@ def _ensemble_record(ensemble: Ensemble, radius_pix: float) -> GroupRecord:
         is_borrowed=np.zeros(len(serving), dtype=bool),
         snr=float("nan"),
         note=f"radius {radius_pix:.2f} px: zero-point surface of order {ensemble.order}",
+        surface_order=ensemble.order,
     )

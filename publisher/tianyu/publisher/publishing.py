@@ -34,7 +34,8 @@ FAN_OUT = 5
 PRIORITIES = range(-1000, 1001)
 """Priorities that people may give; the column holds a little more."""
 
-_PIDS = PidFactory()
+draw_ids = PidFactory().draw
+"""Draws that many ids of new processes, ascending; the one factory of this process."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class PublishOptions:
         Smaller runs first.
     is_fresh : bool
         Repeat everything, even what an earlier run of the observation did just the same.
+    first_frames : int or None
+        Only so many frames, the first ones of the night; None: all.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class PublishOptions:
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     priority: int = 100
     is_fresh: bool = False
+    first_frames: int | None = None
 
     def __post_init__(self) -> None:
         if self.priority not in PRIORITIES:
@@ -188,6 +192,7 @@ def _plan(
         chunk_frames=options.chunk_frames,
         fan_out=options.fan_out,
         steps=options.steps,
+        first_frames=options.first_frames,
     )
 
 
@@ -214,7 +219,7 @@ def _publish(
         return build_graph(
             plan.recipe,
             _inputs(plan),
-            draw_ids=_PIDS.draw,
+            draw_ids=draw_ids,
             queue_of=queue_of,
             priority=options.priority,
             reuse=reuse,
