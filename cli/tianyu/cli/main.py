@@ -20,6 +20,11 @@ COMMANDS = (
         "Reduce a folder of frames to light curves on this machine.",
     ),
     CommandEntry(
+        "watch",
+        "tianyu.cli.watch:watch_command",
+        "Register and measure frames of an open night as they come into a folder.",
+    ),
+    CommandEntry(
         "status", "tianyu.cli.status:status_command", "Show how far runs are, what failed and why."
     ),
     CommandEntry(
@@ -70,6 +75,7 @@ COMMANDS = (
         "tianyu.cli.register:publish_command",
         "Publish the processes that reduce a registered observation.",
     ),
+    CommandEntry("observation", "tianyu.cli.observation:app", "List and close observations."),
     CommandEntry(
         "manager",
         "tianyu.cli.services:manager_command",
