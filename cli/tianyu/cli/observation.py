@@ -23,8 +23,12 @@ from tianyu.publisher.publishing import CHUNK_FRAMES, PublishOptions
 from tianyu.publisher.registering import RegisteredObservation, Registration
 from tianyu.schema.database import Database
 from tianyu.schema.directory import find_site
+from tianyu.schema.errors import ConfigurationError
 from tianyu.schema.settings import load_settings
 from tianyu.schema.tables import Image, Observation, Run
+
+A_DAY = timedelta(days=1)
+"""Calibration frames no farther from the night are published anew when it is closed."""
 
 app = typer.Typer(
     help="List and close observations.\n\nExample: tianyu observation list",
@@ -160,15 +164,28 @@ def _observations(connection: Connection) -> list[dict[str, Any]]:
 
 
 def _with_calibration(connection: Connection, observation_id: int) -> list[RegisteredObservation]:
-    """Return an observation after those of its instrument's calibration frames."""
+    """Return an observation after the calibration frames of its instrument and night."""
     own = connection.execute(
         select(Observation.__table__).where(Observation.id == observation_id)
     ).one()
-    order = {"bias": 0, "dark": 1, "flat": 2}
-    rows = connection.execute(
-        select(Observation.id, Observation.name, Observation.kind).where(
-            Observation.instrument_id == own.instrument_id, Observation.kind.in_(order)
+    if own.kind != "light":
+        raise ConfigurationError(
+            f"observation {own.name!r} holds {own.kind} frames; nights of light frames are closed"
         )
-    ).all()
+    of_night = select(func.min(Image.utc_start), func.max(Image.utc_start)).where(
+        Image.observation_id == observation_id, Image.birth.is_(None)
+    )
+    first, last = connection.execute(of_night).one()
+    order = {"bias": 0, "dark": 1, "flat": 2}
+    query = (
+        select(Observation.id, Observation.name, Observation.kind)
+        .join(Image, Image.observation_id == Observation.id)
+        .where(Observation.instrument_id == own.instrument_id, Observation.kind.in_(order))
+        .where(Image.birth.is_(None))
+        .distinct()
+    )
+    if first is not None:
+        query = query.where(Image.utc_start.between(first - A_DAY, last + A_DAY))
+    rows = connection.execute(query).all()
     members = [*sorted(rows, key=lambda row: (order[row.kind], row.id)), own]
     return [RegisteredObservation(row.id, row.name, row.kind, 0, 0, None) for row in members]

@@ -10,7 +10,7 @@ from tianyu.publisher.collisions import retry_collisions
 from tianyu.publisher.graph import GraphInputs, build_graph
 from tianyu.publisher.inputs import find_masters, read_frames, read_observation
 from tianyu.publisher.plans import ReductionPlan, fitting_template
-from tianyu.publisher.publishing import PublishOptions, draw_ids
+from tianyu.publisher.publishing import PIDS, PublishOptions
 from tianyu.publisher.recipe import check_recipe
 from tianyu.publisher.recipes import LIVE
 from tianyu.publisher.surroundings import surroundings_of
@@ -266,7 +266,7 @@ def _publish(
             chunk_frames=1,
             fan_out=2,
         ),
-        draw_ids=draw_ids,
+        draw_ids=PIDS.draw,
         queue_of=lambda group: ensure_queue(connection, site_id, group),
         priority=PRIORITY,
         standing=standing,

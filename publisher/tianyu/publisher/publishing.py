@@ -34,8 +34,8 @@ FAN_OUT = 5
 PRIORITIES = range(-1000, 1001)
 """Priorities that people may give; the column holds a little more."""
 
-draw_ids = PidFactory().draw
-"""Draws that many ids of new processes, ascending; the one factory of this process."""
+PIDS = PidFactory()
+"""Draws the ids of all processes that are published here."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def _publish(
         return build_graph(
             plan.recipe,
             _inputs(plan),
-            draw_ids=draw_ids,
+            draw_ids=PIDS.draw,
             queue_of=queue_of,
             priority=options.priority,
             reuse=reuse,
