@@ -1,5 +1,6 @@
 """``tianyu observation``: the nights that frames belong to, and closing an open one."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
