@@ -154,9 +154,9 @@ def _observation_of(connection: Connection, run: int) -> int:
 def _person() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):
-        # A container may run under a number that has no name.
-        return f"uid {os.getuid()}"
+    except (OSError, KeyError, ImportError):
+        # A container may run under a number that has no name; on Windows there is none at all.
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def _work_off(database: Database, request: VerdictRequest, run_id: int) -> None:

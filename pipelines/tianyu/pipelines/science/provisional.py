@@ -80,6 +80,10 @@ def compare_with_known(
     level = np.where(references.level > 0, references.level, np.nan)[:, None]
     weight = np.where(np.isfinite(level[:, 0]), references.weight, 0.0)
     f, e = flux / level, flux_error / level
+    few = np.full(len(weight), np.count_nonzero(weight) < MIN_REFERENCES)
+    if not weight.any():
+        nothing = np.full(flux.shape, np.nan)
+        return ProvisionalFlux(nothing, nothing, mark(flags, good, few))
     usable = usable_epochs(f, flags) & (weight > 0)[:, None]
     zero_point = compare_with_surface(
         np.where(usable, f, 0.0),
@@ -90,5 +94,4 @@ def compare_with_known(
     )
     relative = f / zero_point.value
     error = np.hypot(e, relative * np.sqrt(zero_point.variance)) / zero_point.value
-    few = np.full(len(weight), np.count_nonzero(weight) < MIN_REFERENCES)
     return ProvisionalFlux(relative, error, mark(flags, good, few))
