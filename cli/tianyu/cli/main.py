@@ -75,6 +75,11 @@ COMMANDS = (
         "tianyu.cli.register:publish_command",
         "Publish the processes that reduce a registered observation.",
     ),
+    CommandEntry(
+        "capture",
+        "tianyu.cli.capture:capture_command",
+        "Take a series of exposures with a camera of the site.",
+    ),
     CommandEntry("observation", "tianyu.cli.observation:app", "List and close observations."),
     CommandEntry(
         "manager",

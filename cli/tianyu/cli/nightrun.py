@@ -85,6 +85,7 @@ def work_off(
     site: str,
     workers: int,
     console: Console,
+    groups: Sequence[str] = ("cpu",),
 ) -> bool:
     """Run a manager and a consumer until the runs are finished.
 
@@ -93,7 +94,7 @@ def work_off(
     bool
         False when a person interrupted; what was done is kept and can be continued.
     """
-    manager, consumer = _services(database, settings, site, workers)
+    manager, consumer = _services(database, settings, site, workers, groups)
     interrupted = threading.Event()
 
     def stop(_signal: int, _frame: object) -> None:
@@ -158,7 +159,11 @@ class BackgroundWorkers:
 
 
 def _services(
-    database: Database, settings: Settings, site: str, workers: int
+    database: Database,
+    settings: Settings,
+    site: str,
+    workers: int,
+    groups: Sequence[str] = ("cpu",),
 ) -> tuple[Manager, Consumer]:
     broker = connect("embedded:", database)
     manager = Manager(database, broker, ManagerConfig(settings.lease_loss_budget, settings.poll_s))
@@ -169,6 +174,7 @@ def _services(
         broker,
         ConsumerConfig(
             site,
+            groups=groups,
             processes=workers,
             failure_budget=settings.failure_budget,
             poll_s=settings.poll_s,

@@ -185,7 +185,7 @@ def _with_calibration(connection: Connection, observation_id: int) -> list[Regis
         .where(Image.birth.is_(None))
         .distinct()
     )
-    if first is not None:
+    if first is not None and last is not None:
         query = query.where(Image.utc_start.between(first - A_DAY, last + A_DAY))
     rows = connection.execute(query).all()
     members = [*sorted(rows, key=lambda row: (order[row.kind], row.id)), own]
