@@ -1,8 +1,8 @@
 """A night that is measured while its frames come, and closed: equal to a reduction of the whole."""
 
 import io
+import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tianyu.schema.database import Database, sqlite_url
 from tianyu.schema.directory import ensure_site
 from tianyu.schema.settings import load_settings
 
-N_LIGHT, TEMPLATE = 9, 4
+N_LIGHT, N_SECOND, TEMPLATE = 9, 2, 4
 TARGET = TargetRequest("star", 150.1, 25.2)
 OPTIONS = PublishOptions(chunk_frames=3)
 
@@ -52,9 +52,11 @@ class LiveNight:
         self.site_id = self.database.retry(lambda c: ensure_site(c, "local", self.out, 60.0))
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, observation: str | None = None) -> None:
         """Forget everything that is not in the database."""
-        request = RegisterRequest((), self.site_id, self.out, target=TARGET, options=OPTIONS)
+        request = RegisterRequest(
+            (), self.site_id, self.out, observation, target=TARGET, options=OPTIONS
+        )
         self.watch = NightWatch(self.database, request, TEMPLATE)
         self.settling = Settling(settle_s=0.0, patience_s=0.0)
 
@@ -95,8 +97,11 @@ def is_light(path: Path) -> bool:
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("night") / "frames"
-    simulate_night(NightPlan.small(n_light=N_LIGHT), folder)
-    return sorted(folder.glob("*.fits"))
+    simulate_night(NightPlan.small(n_light=N_LIGHT + N_SECOND), folder)
+    later = tmp_path_factory.mktemp("second night")
+    for number in range(N_LIGHT, N_LIGHT + N_SECOND):
+        shutil.move(folder / f"light_r_{number + 1:04}.fits", later)
+    return sorted([*folder.glob("*.fits"), *later.glob("*.fits")])
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +110,8 @@ def batch(frames: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[
     out = tmp_path_factory.mktemp("batch") / "out"
     place = ["--target", "star", "--ra", "150.1", "--dec", "25.2"]
     options = ["--out", str(out), "--chunk", "3", "--workers", "1", *place]
-    answer = CliRunner().invoke(app, ["reduce", str(frames[0].parent), *options])
+    night = str(frames[0].parent)
+    answer = CliRunner().invoke(app, ["reduce", night, *options])
     assert answer.exit_code == 0, answer.output
     database = Database(sqlite_url(out / "tianyu.sqlite"))
     with database.read() as connection:
@@ -114,32 +120,54 @@ def batch(frames: list[Path], tmp_path_factory: pytest.TempPathFactory) -> list[
     return rows
 
 
-@pytest.fixture(scope="module")
-def live(frames: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveNight]:
-    """A night with template and live frames, one of them late, one broken, not closed yet."""
-    base = tmp_path_factory.mktemp("live")
-    night = LiveNight(base / "out", base / "incoming")
+def test_a_night_is_measured_while_it_comes_and_closed_equals_the_whole_to_the_last_digit(
+    frames: list[Path], batch: list[tuple[Any, ...]], tmp_path: Path
+) -> None:
+    """One story, since each part of it needs those before."""
+    live = LiveNight(tmp_path / "out", tmp_path / "incoming")
+    try:
+        _begin_with_a_template(live, frames)
+        _frames_come_late_twice_and_broken(live, frames)
+        _every_frame_is_in_the_light_curves(live)
+        _provisional_points_agree_with_the_final_ones(live, batch)
+        _closed_it_equals_the_reduction_of_the_whole_night(live, batch)
+        _another_night_is_measured_from_its_first_frame_on(live, frames)
+    finally:
+        live.database.dispose()
+
+
+def _begin_with_a_template(live: LiveNight, frames: list[Path]) -> None:
     lights = [path for path in frames if is_light(path)]
-    night.come(*(path for path in frames if not is_light(path)), *lights[:TEMPLATE])
-    template_run = night.night.template_run
-    assert template_run is not None
-    assert night.night.state.startswith("making a template")
-    night.work(template_run)
-    assert night.night.live_run is not None
-    # The seventh before the fifth, the sixth is late; a file is cut off in the middle.
-    cut = night.folder / "light_r_0099.fits"
-    cut.write_bytes(lights[0].read_bytes()[:20000])
-    reasons = night.come(lights[6], lights[4])
-    assert len(reasons) == 1
-    assert "truncated" in reasons[0]
-    night.restart()
-    night.come(*lights[7:], lights[5])
-    night.work(night.night.live_run)
-    yield night
-    night.database.dispose()
+    live.come(*(path for path in frames if not is_light(path)), *lights[: TEMPLATE - 1])
+    assert live.night.state == f"waiting for {TEMPLATE} frames"
+    live.come(lights[TEMPLATE - 1])
+    assert live.night.template_run is not None
+    assert live.night.state.startswith("making a template")
+    live.work(live.night.template_run)
+    assert live.night.live_run is not None
 
 
-def test_every_frame_is_in_the_light_curves_before_the_night_is_closed(live: LiveNight) -> None:
+def _frames_come_late_twice_and_broken(live: LiveNight, frames: list[Path]) -> None:
+    """The seventh comes before the fifth, the sixth is last, and the watcher starts anew."""
+    lights = [path for path in frames if is_light(path)][:N_LIGHT]
+    (live.folder / "light_r_0099.fits").write_bytes(lights[0].read_bytes()[:20000])
+    (reason,) = live.come(lights[6], lights[4])
+    assert "truncated" in reason
+    live.restart()
+    live.come(*lights[7:], lights[5])
+    shutil.copy(lights[0], live.folder / "the_first_again.fits")
+    live.come()
+    assert live.night.live_run is not None
+    live.work(live.night.live_run)
+    before = live.rows("SELECT COUNT(*) FROM process")
+    live.restart()
+    live.come()
+    assert live.rows("SELECT COUNT(*) FROM process") == before
+    assert live.watch.n_taken == 0
+
+
+def _every_frame_is_in_the_light_curves(live: LiveNight) -> None:
+    live.watch.advance()
     assert live.night.n_measured == N_LIGHT
     ((run, n_frames),) = live.rows(
         "SELECT run_id, COUNT(DISTINCT image_id) FROM light_curve "
@@ -149,20 +177,10 @@ def test_every_frame_is_in_the_light_curves_before_the_night_is_closed(live: Liv
     assert (run, "live") in live.rows("SELECT id, recipe FROM run")
 
 
-def test_what_comes_twice_is_measured_once(live: LiveNight) -> None:
-    before = live.rows("SELECT COUNT(*) FROM process")
-    live.restart()
-    live.come()
-    assert live.rows("SELECT COUNT(*) FROM process") == before
-    assert live.watch.n_taken == 0
-    assert live.night.live_run is not None
-
-
-def test_provisional_points_agree_with_the_final_ones(
+def _provisional_points_agree_with_the_final_ones(
     live: LiveNight, batch: list[tuple[Any, ...]]
 ) -> None:
     """Within their errors, but for one factor per star: the medians are those of other frames."""
-    points = live.rows(CURVES)
 
     def by_key(rows: list[tuple[Any, ...]]) -> dict[tuple[int, int, str], tuple[float, float]]:
         return {
@@ -171,7 +189,7 @@ def test_provisional_points_agree_with_the_final_ones(
             if good and default and relative is not None and 0 < error < 0.01
         }
 
-    provisional, final = by_key(points), by_key(batch)
+    provisional, final = by_key(live.rows(CURVES)), by_key(batch)
     common = sorted(provisional.keys() & final.keys())
     assert len(common) > 50
     stars = np.array([hash(key[:2]) for key in common])
@@ -183,16 +201,62 @@ def test_provisional_points_agree_with_the_final_ones(
     assert np.median(np.abs(ratio - 1.0) / error) < 1.0
 
 
-def test_closed_it_equals_the_reduction_of_the_whole_night_to_the_last_digit(
+def _closed_it_equals_the_reduction_of_the_whole_night(
     live: LiveNight, batch: list[tuple[Any, ...]]
 ) -> None:
+    assert not live.watch.is_closed()
     registration = live.watch.close()
+    assert live.watch.is_closed()
     runs = [o.run.run_id for o in registration.observations if o.run is not None]
+    assert live.night.live_run is not None
     assert runs[-1] > live.night.live_run
     live.work(*runs)
     assert live.rows("SELECT DISTINCT run_id FROM light_curve") == [(runs[-1],)]
     assert live.rows(CURVES) == batch
 
 
-def test_closed_by_somebody_else_the_watch_is_over(live: LiveNight) -> None:
-    assert live.watch.is_closed()
+def _another_night_is_measured_from_its_first_frame_on(live: LiveNight, frames: list[Path]) -> None:
+    """At the template of the first night, which is closed by now."""
+    for file in live.folder.iterdir():
+        file.unlink()
+    live.restart("the second night")
+    live.come(*[path for path in frames if is_light(path)][N_LIGHT:])
+    assert live.night.template_run is None
+    assert live.night.live_run is not None
+    live.work(live.night.live_run)
+    assert live.night.n_measured == N_SECOND
+    points = live.rows(
+        "SELECT l.relative_flux FROM light_curve AS l JOIN observation AS o "
+        "ON o.id = l.observation_id WHERE o.name = 'the second night' "
+        "AND l.is_default_radius = 1 AND l.is_reference = 1"
+    )
+    assert len(points) > 10
+    # On the scale of the first night: a reference star is what it was.
+    assert np.median([relative for (relative,) in points]) == pytest.approx(1.0, abs=0.01)
+    closing = live.watch.close().observations[-1].run
+    assert closing is not None
+    assert closing.recipe == "light_curves_one_pass"
+
+
+def test_the_command_takes_what_is_there_names_what_is_not_and_closes_when_it_is_quiet(
+    frames: list[Path], tmp_path: Path
+) -> None:
+    incoming, out = tmp_path / "incoming", tmp_path / "out"
+    incoming.mkdir()
+    lights = [path for path in frames if is_light(path)]
+    for path in lights[:4]:
+        shutil.copy(path, incoming)
+    (incoming / "bad.fits").write_bytes(b"this is no frame" + bytes(5000))
+    options = ["--template-frames", "9", "--close-after", "1s", "--workers", "1", "--json"]
+    answer = CliRunner().invoke(app, ["watch", str(incoming), "--out", str(out), *options])
+    assert answer.exit_code == 0, answer.output
+    told = json.loads(answer.stdout)
+    assert (told["ending"], told["n_taken"], told["is_closed"]) == ("quiet", 4, True)
+    (observation,) = told["observations"]
+    assert observation["live_run"] is None
+    listed = json.loads(
+        CliRunner().invoke(app, ["observation", "list", "--out", str(out), "--json"]).stdout
+    )
+    (row,) = listed["observations"]
+    assert (row["n_frames"], row["current_run"]) == (4, observation["final_run"])
+    assert row["is_open"] is False
