@@ -29,9 +29,15 @@ def test_a_worked_frame():
 
 
 def test_a_reference_is_compared_with_the_others_and_weights_count():
-    found = compared([1.1, 1.0, 1.0, 1.3], [1.0] * 4, [1, 2, 1, 0])
+    found = compared([1.1, 1.0, 1.0, 1.3], [1.0] * 4, [1, 2, 1, 0])  # far above the errors
     assert found.flux[0, 0] == pytest.approx(1.1)
     assert found.flux[3, 0] == pytest.approx(1.3 / ((1.1 + 2.0 + 1.0) / 4))
+
+
+def test_no_star_counts_for_more_than_its_own_errors_allow():
+    """Of four frames one star looked a thousand times as good as it can be."""
+    found = compared([1.06, 1.0, 1.0, 1.0], [1.0] * 4, [1e9, 1e4, 1e4, 0], error=[0.01] * 4)
+    assert found.flux[3, 0] == pytest.approx(1.0 / 1.02)
 
 
 def test_a_gradient_over_the_field_is_followed_by_a_plane():

@@ -74,7 +74,8 @@ def load_references(
             continue
         for aperture in range(n_aperture):
             column = level[:, aperture]
-            known = KnownReferences(column, np.where(weight > 0, np.nan_to_num(column), 0.0), 0)
+            by_light = np.where(weight > 0, np.nan_to_num(column), 0.0)
+            known = KnownReferences(column, by_light, 0, is_by_noise=False)
             served.append(ServedSources(aperture, of_source == group.id, known))
     return served
 

@@ -30,11 +30,16 @@ class KnownReferences:
         In the mean of the ``f``; 0 for a star that is no reference.
     order : int
         Of the polynomial that the zero point is over the field; 0 is the mean.
+    is_by_noise : bool
+        The weights are inverse variances, learnt from the frames of the template. Of few frames
+        some star looks quieter than its photons allow, and would be nearly all of the zero
+        point: no weight is more than that of the star's errors.
     """
 
     level: FloatArray
     weight: FloatArray
     order: int
+    is_by_noise: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,9 +90,14 @@ def compare_with_known(
         nothing = np.full(flux.shape, np.nan)
         return ProvisionalFlux(nothing, nothing, mark(flags, good, few))
     usable = usable_epochs(f, flags) & (weight > 0)[:, None]
+    variance = np.where(usable, np.nan_to_num(e), 0.0) ** 2
+    if references.is_by_noise:
+        least = variance.max(axis=1)
+        has_error = least > 0
+        weight[has_error] = np.minimum(weight[has_error], 1.0 / least[has_error])
     zero_point = compare_with_surface(
         np.where(usable, f, 0.0),
-        np.where(usable, np.nan_to_num(e), 0.0) ** 2,
+        variance,
         usable,
         weight,
         field_basis(x, y, references.order),
