@@ -15,7 +15,8 @@ from tianyu.cli.main import app
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.simulation import NightPlan, simulate_night
 from tianyu.pipelines.step import find_step, validate
-from tianyu.publisher.nightwatch import NightWatch, OpenObservation
+from tianyu.publisher.nightwatch import NightWatch
+from tianyu.publisher.openobservation import OpenObservation
 from tianyu.publisher.publishing import PublishOptions
 from tianyu.publisher.registering import RegisterRequest, TargetRequest, register
 from tianyu.publisher.settling import Settling
@@ -153,6 +154,7 @@ def test_a_night_is_measured_while_it_comes_and_closed_equals_the_whole_to_the_l
         _every_frame_is_in_the_light_curves(live)
         _provisional_points_agree_with_the_final_ones(live, batch)
         _closed_it_equals_the_reduction_of_the_whole_night(live, batch)
+        _a_watch_that_begins_after_that_leaves_the_night_alone(live)
         _another_night_is_measured_from_its_first_frame_on(live, frames)
     finally:
         live.database.dispose()
@@ -239,6 +241,19 @@ def _closed_it_equals_the_reduction_of_the_whole_night(
     live.work()
     assert live.rows("SELECT DISTINCT run_id FROM light_curve") == [(runs[-1],)]
     assert live.rows(CURVES) == batch
+
+
+def _a_watch_that_begins_after_that_leaves_the_night_alone(live: LiveNight) -> None:
+    """Also where none of its frames came while one watched."""
+    with live.database.write() as connection:
+        connection.exec_driver_sql("UPDATE run SET code_version = 'older' WHERE recipe = 'live'")
+    runs = live.rows("SELECT COUNT(*) FROM run")
+    live.restart()
+    live.come()
+    live.work()
+    assert live.night.state.startswith("reduced before")
+    assert live.watch.close().observations[-1].kind != "light"
+    assert live.rows("SELECT COUNT(*) FROM run") == runs
 
 
 def _another_night_is_measured_from_its_first_frame_on(live: LiveNight, frames: list[Path]) -> None:

@@ -55,6 +55,15 @@ def test_a_file_that_was_renamed_into_its_place_is_taken_at_once(settling, frame
     assert names(settling) == (["a.fits"], [])
 
 
+def test_a_file_that_is_put_back_is_taken_again(settling, frame):
+    settling.see(frame, is_renamed=True)
+    whole, _ = settling.ready()
+    settling.put_back(whole)
+    again, _ = settling.ready()
+    assert again == whole
+    assert names(settling) == ([], [])
+
+
 def test_a_file_of_yesterday_is_taken_at_once(settling, frame):
     os.utime(frame, (1e9, 1e9))
     settling.see(frame)

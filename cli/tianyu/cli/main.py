@@ -78,7 +78,7 @@ COMMANDS = (
     CommandEntry(
         "capture",
         "tianyu.cli.capture:capture_command",
-        "Take a series of exposures with a camera of the site.",
+        "Take a series of exposures; every frame appears whole, with a full header.",
     ),
     CommandEntry("observation", "tianyu.cli.observation:app", "List and close observations."),
     CommandEntry(

@@ -18,8 +18,8 @@ from tianyu.cli.parsing import parse_options
 from tianyu.cli.queries.observations import find_observation
 from tianyu.cli.reducedfolder import SITE, database_in
 from tianyu.cli.reduction import work_off_registration
+from tianyu.publisher.closing import close_observation
 from tianyu.publisher.live import find_live_run
-from tianyu.publisher.nightwatch import close_observation
 from tianyu.publisher.publishing import CHUNK_FRAMES, PublishOptions
 from tianyu.publisher.registering import RegisteredObservation, Registration
 from tianyu.schema.database import Database

@@ -2,12 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from rich.console import Console
+from sqlalchemy.exc import DBAPIError
 
 from tianyu.cli.findings import frame_text, say
 from tianyu.cli.nightrun import handling_signals
@@ -15,10 +16,14 @@ from tianyu.cli.render.watch import WatchLine
 from tianyu.publisher.folderwatch import FolderWatch
 from tianyu.publisher.nightwatch import NightWatch
 from tianyu.publisher.placing import own_folders
-from tianyu.publisher.settling import Settling
+from tianyu.publisher.settling import Settling, WholeFile
+from tianyu.schema import dialects
 
 PAUSE_S = 0.1
 """Between two looks at what has come and what has been measured."""
+
+AWAY_S = 2.0
+"""Between two tries while the database does not answer."""
 
 CLOSED_ELSEWHERE_S = 2.0
 """How often it is asked whether somebody else has closed the night."""
@@ -88,11 +93,16 @@ def watch_folder(
                 whole, broken = settling.ready()
                 for bad in broken:
                     say(console, "not used", frame_text(bad.path.name, bad.reason), "yellow")
-                for rejected in night.take(whole):
-                    text = frame_text(rejected.path.name, rejected.reason)
-                    say(console, "not used", text, "yellow")
-                if night.advance():
-                    wake()
+                try:
+                    _take(night, whole, console, wake)
+                except DBAPIError as error:
+                    if not (dialects.is_unreachable(error) or dialects.is_transient(error)):
+                        raise
+                    # What has come is on the disk, and the night is long.
+                    settling.put_back(whole)
+                    say(console, "waiting", f"the database is away: {error.orig}", "yellow")
+                    interrupted.wait(AWAY_S)
+                    continue
                 line.show()
                 check()
                 if clock.is_over(night, has_news=bool(whole) or len(settling) > 0):
@@ -103,6 +113,15 @@ def watch_folder(
     finally:
         folder.stop()
     return Ending.INTERRUPTED
+
+
+def _take(
+    night: NightWatch, whole: Sequence[WholeFile], console: Console, wake: Callable[[], None]
+) -> None:
+    for rejected in night.take(whole):
+        say(console, "not used", frame_text(rejected.path.name, rejected.reason), "yellow")
+    if night.advance():
+        wake()
 
 
 class _Clock:

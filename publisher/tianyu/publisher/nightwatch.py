@@ -7,25 +7,25 @@ frames.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy import Connection, func, select
 
-from tianyu.pipelines.current import make_current
 from tianyu.pipelines.fits import FrameKind
+from tianyu.publisher.closing import close_observation, reduced_run
 from tianyu.publisher.grouping import FrameGroup
 from tianyu.publisher.live import (
     find_live_run,
-    is_comparable,
     is_over,
     measure_live,
     processes_of,
     publish_live,
 )
 from tianyu.publisher.opennights import OpenNights
+from tianyu.publisher.openobservation import OpenObservation
 from tianyu.publisher.placing import own_folders
-from tianyu.publisher.publishing import PublishOptions, publish
+from tianyu.publisher.publishing import publish
 from tianyu.publisher.recipes import LIGHT_CURVES, LIVE
 from tianyu.publisher.registering import (
     RegisteredObservation,
@@ -45,45 +45,7 @@ from tianyu.schema.transitions.batches import in_batches
 TEMPLATE_FRAMES = 10
 """First frames of a night of which its template is made, where no other night has left one."""
 
-LIGHT, CALIBRATION = FrameKind.LIGHT.value, "calibration"
-
-
-@dataclass
-class OpenObservation:
-    """One observation of light frames while its night is open.
-
-    Attributes
-    ----------
-    template_run : int or None
-        Run of its first frames; None: not published, or not needed.
-    live_run : int or None
-    n_wanted : int
-        Frames that a template needs.
-    waiting : dict of int to float
-        Processes that measure a frame and have not succeeded yet, and when the frame was whole.
-    latencies : list of float
-        From "file whole" to "relative flux committed", seconds; of frames that this watcher took.
-    """
-
-    observation: RegisteredObservation
-    n_wanted: int
-    template_run: int | None = None
-    live_run: int | None = None
-    newest_before: int | None = None
-    is_stale: bool = True
-    waiting: dict[int, float] = field(default_factory=dict)
-    latencies: list[float] = field(default_factory=list)
-    n_measured: int = 0
-    n_failed: int = 0
-
-    @property
-    def state(self) -> str:
-        """What it is doing, in words."""
-        if self.live_run is not None:
-            return f"live, run {self.live_run}"
-        if self.template_run is not None:
-            return f"making a template, run {self.template_run}"
-        return f"waiting for {self.n_wanted} frames"
+LIGHT = FrameKind.LIGHT.value
 
 
 class NightWatch:
@@ -141,13 +103,21 @@ class NightWatch:
 
     def advance(self) -> bool:
         """Publish what has become possible; return whether there was anything."""
-        moved = [self._advance(night) for night in self.open.values()]
-        return any(moved)
+        moved = False
+        for night in self.open.values():
+            try:
+                moved |= self._advance(night)
+            except BaseException:
+                # Whatever was not published is tried again.
+                night.is_stale = True
+                raise
+        return moved
 
     def is_closed(self) -> bool:
         """Tell whether somebody has closed every night of this watch meanwhile."""
-        live = [night for night in self.open.values() if night.live_run is not None]
-        if not live or len(live) < len(self.open):
+        nights = [night for night in self.open.values() if not night.reduced_run]
+        live = [night for night in nights if night.live_run is not None]
+        if not live or len(live) < len(nights):
             return False
         with self._database.read() as connection:
             return all(_has_later_run(connection, night) for night in live)
@@ -162,7 +132,7 @@ class NightWatch:
         """
         observations = [
             *(self._published(o) for o in self.calibration.values()),
-            *(self._published(night.observation) for night in self.open.values()),
+            *(self._published(n.observation) for n in self.open.values() if not n.reduced_run),
         ]
         return Registration(tuple(observations), tuple(self.rejected), ())
 
@@ -197,6 +167,11 @@ class NightWatch:
     def _advance(self, night: OpenObservation) -> bool:
         if night.newest_before is None:
             self._resume(night)
+        if night.live_run is None and night.is_stale:
+            with self._database.read() as connection:
+                observation_id = night.observation.observation_id
+                night.reduced_run = reduced_run(connection, observation_id)
+            night.is_stale = night.reduced_run is None
         if night.live_run is None:
             return self._begin(night)
         if night.is_stale:
@@ -301,35 +276,6 @@ class NightWatch:
 
 
 _ENDED = (State.SUCCEEDED.value, State.FAILED.value, State.CANCELLED.value, State.BLOCKED.value)
-
-
-def close_observation(
-    database: Database, observation: RegisteredObservation, site_id: int, options: PublishOptions
-) -> RegisteredObservation:
-    """Publish the reduction of a whole night exactly as if it had never been open.
-
-    The run of its frames as they came is shown until this one has ended.
-
-    Parameters
-    ----------
-    database : Database
-    observation : RegisteredObservation
-        Of any kind of frames.
-    site_id : int
-    options : PublishOptions
-        As for a folder of frames.
-    """
-    own = options_for(options, observation.kind)
-    run = publish(database, observation.observation_id, site_id, own)
-    if not run.is_new and observation.kind == LIGHT:
-        database.retry(lambda c: _show_if_done(c, run.run_id))
-    return replace(observation, run=run)
-
-
-def _show_if_done(connection: Connection, run_id: int) -> None:
-    """Show a run that was there before: the first frames of the night were all of them."""
-    if is_over(connection, run_id) and is_comparable(connection, run_id):
-        make_current(connection, run_id)
 
 
 def _has_later_run(connection: Connection, night: OpenObservation) -> bool:

@@ -7,7 +7,7 @@ again as soon as it changes.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +113,12 @@ class Settling:
         candidate = self._candidates.setdefault(path, _Candidate())
         if is_renamed:
             candidate.renamed_at = time.time()
+
+    def put_back(self, files: Sequence[WholeFile]) -> None:
+        """Take files again that could not be used for a reason that passes."""
+        for file in files:
+            self._taken.pop(file.path, None)
+            self._candidates[file.path] = _Candidate(renamed_at=file.whole_at)
 
     def ready(self) -> tuple[list[WholeFile], list[BrokenFile]]:
         """Return the files that have become whole, and those given up, since the last call."""

@@ -8,7 +8,8 @@ from rich.live import Live
 from rich.text import Text
 
 from tianyu.cli.words import plural
-from tianyu.publisher.nightwatch import NightWatch, OpenObservation
+from tianyu.publisher.nightwatch import NightWatch
+from tianyu.publisher.openobservation import OpenObservation
 from tianyu.publisher.settling import Settling
 
 

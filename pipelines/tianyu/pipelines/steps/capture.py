@@ -81,7 +81,7 @@ def _component(name: str) -> str:
     "capture",
     parameters=Capture,
     reads=(),
-    writes=(),
+    writes=("captured_frame",),
     group="camera",
     repeatable=False,
     time_limit_s=LONGEST_NIGHT_S,

@@ -1,14 +1,14 @@
 """The order of an ensemble's zero-point surface, by which later frames are compared with it
 
 Revision: 0006
-Follows: 0005
+Follows: 0010
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0006"
-down_revision = "0005"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
