@@ -16,7 +16,8 @@ from tianyu.cli.render.watch import WatchLine
 from tianyu.publisher.folderwatch import FolderWatch
 from tianyu.publisher.nightwatch import NightWatch
 from tianyu.publisher.placing import own_folders
-from tianyu.publisher.settling import Settling, WholeFile
+from tianyu.publisher.scanning import Rejected
+from tianyu.publisher.settling import BrokenFile, Settling, WholeFile
 from tianyu.schema import dialects
 
 PAUSE_S = 0.1
@@ -91,8 +92,8 @@ def watch_folder(
             while not interrupted.is_set():
                 folder.look()
                 whole, broken = settling.ready()
-                for bad in broken:
-                    say(console, "not used", frame_text(bad.path.name, bad.reason), "yellow")
+                night.refuse([Rejected(bad.path, bad.reason) for bad in broken])
+                _name(console, broken)
                 try:
                     _take(night, whole, console, wake)
                 except DBAPIError as error:
@@ -118,10 +119,14 @@ def watch_folder(
 def _take(
     night: NightWatch, whole: Sequence[WholeFile], console: Console, wake: Callable[[], None]
 ) -> None:
-    for rejected in night.take(whole):
-        say(console, "not used", frame_text(rejected.path.name, rejected.reason), "yellow")
+    _name(console, night.take(whole))
     if night.advance():
         wake()
+
+
+def _name(console: Console, files: Sequence[Rejected | BrokenFile]) -> None:
+    for file in files:
+        say(console, "not used", frame_text(file.path.name, file.reason), "yellow")
 
 
 class _Clock:

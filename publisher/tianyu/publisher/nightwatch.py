@@ -92,7 +92,7 @@ class NightWatch:
         whole_at = {file.path: file.whole_at for file in files}
         for frame in found.frames:
             self._whole_at.setdefault(frame.fingerprint, whole_at.get(frame.path, time.time()))
-        self.rejected += found.rejected
+        self.refuse(found.rejected)
         if found.frames:
             target = self._known_target([frame.path for frame in found.frames])
             request = replace(self._request, target=target)
@@ -101,8 +101,12 @@ class NightWatch:
                 self._note(observation)
         return list(found.rejected)
 
+    def refuse(self, files: Sequence[Rejected]) -> None:
+        """Note files that cannot be used."""
+        self.rejected += files
+
     def advance(self) -> bool:
-        """Publish what has become possible; return whether there was anything."""
+        """Publish what has become possible; return whether workers have something new to do."""
         moved = False
         for night in self.open.values():
             try:
@@ -174,12 +178,15 @@ class NightWatch:
             night.is_stale = night.reduced_run is None
         if night.live_run is None:
             return self._begin(night)
+        added = []
         if night.is_stale:
-            night.is_stale = False
-            for process in measure_live(self._database, night.live_run, self._request.site_id):
+            added = measure_live(self._database, night.live_run, self._request.site_id)
+            for process in added:
                 night.waiting[process.process_id] = self._when_whole(process.image_id)
-        self._follow(night)
-        return bool(night.waiting)
+            night.is_stale = False
+        if night.waiting:
+            self._follow(night)
+        return bool(added)
 
     def _resume(self, night: OpenObservation) -> None:
         """Go on with what a watcher before this one has begun."""
