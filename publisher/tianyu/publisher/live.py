@@ -19,7 +19,15 @@ from tianyu.publisher.verdicts import read_overrides
 from tianyu.schema.database import Database
 from tianyu.schema.directory import code_version, ensure_queue
 from tianyu.schema.states import State
-from tianyu.schema.tables import Image, ImageCopy, Process, Reduction, Run, SourcePhotometry
+from tianyu.schema.tables import (
+    Image,
+    ImageCopy,
+    Observation,
+    Process,
+    Reduction,
+    Run,
+    SourcePhotometry,
+)
 from tianyu.schema.transitions.publish import RunSpec, find_run, insert_graph, insert_run, run_key
 
 PROVISIONAL = (
@@ -222,10 +230,11 @@ def _insert(connection: Connection, key: str, plan: ReductionPlan, site_id: int)
 
 
 def _extend(connection: Connection, run_id: int, site_id: int) -> list[LiveProcess]:
-    """Add what is missing, under the lock of the run: two watchers never add a frame twice."""
-    parameters = connection.execute(
-        select(Run.parameters).where(Run.id == run_id).with_for_update()
-    ).scalar_one()
+    """Add what is missing, under a lock: two watchers never add a frame twice."""
+    # Of the observation's row, which publishers may change; a run's they may only add.
+    night = select(Reduction.observation_id).where(Reduction.run_id == run_id).scalar_subquery()
+    connection.execute(select(Observation.id).where(Observation.id == night).with_for_update())
+    parameters = connection.execute(select(Run.parameters).where(Run.id == run_id)).scalar_one()
     known = {process.image_id for process in processes_of(connection, run_id)}
     frames = (
         select(Image.id)
