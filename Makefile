@@ -29,6 +29,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python tests/benchmarks/engine_overhead.py
 	$(BIN)/python -m tests.benchmarks.served_overhead
 	$(BIN)/python -m tests.benchmarks.million
+	$(BIN)/python -m tests.benchmarks.live_latency
 
 # The engine under fire: a thousand random stories, every planted mistake, every fault, and a storm
 # over a whole site for each seed. Takes most of an hour; the last lines hold the figures.

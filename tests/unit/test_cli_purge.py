@@ -111,7 +111,15 @@ def test_what_the_current_run_was_built_upon_stays(survey: Survey) -> None:
 
 def test_light_curves_go_only_when_they_are_named(survey: Survey) -> None:
     none = dict.fromkeys(
-        ["magnitude", "stack_relative_flux", "stack_flux", "flux_level", "source_photometry"], 0
+        [
+            "magnitude",
+            "packed_flux",
+            "stack_relative_flux",
+            "stack_flux",
+            "flux_level",
+            "source_photometry",
+        ],
+        0,
     )
     rows = {**none, "relative_flux": 1, "flux": 1}
     said = answer(survey.url, "purge", *NOW, "--kind", "light-curves", "--dry-run")

@@ -156,7 +156,7 @@ def test_ids_that_are_taken_are_drawn_anew(installation, observe, publish_here, 
     observation_id = observe()
     first = publish_here(observation_id)
     taken = processes_of(installation, first.run_id)[0].id
-    draw, calls = publishing._PIDS.draw, []
+    draw, calls = publishing.PIDS.draw, []
 
     class Unlucky:
         """Draws an id of another run, once."""
@@ -165,7 +165,7 @@ def test_ids_that_are_taken_are_drawn_anew(installation, observe, publish_here, 
             calls.append(n)
             return draw(n) if len(calls) > 1 else [taken, *draw(n - 1)]
 
-    monkeypatch.setattr(publishing, "_PIDS", Unlucky())
+    monkeypatch.setattr(publishing, "PIDS", Unlucky())
     assert publish_here(observation_id, chunk_frames=1).is_new
     assert len(calls) == 2
 
@@ -180,7 +180,7 @@ def test_a_collision_that_repeats_is_told_in_words(observe, publish_here, monkey
         def draw(self, n):
             return list(range(1, n + 1))
 
-    monkeypatch.setattr(publishing, "_PIDS", Stuck())
+    monkeypatch.setattr(publishing, "PIDS", Stuck())
     publish_here(observation_id, fan_out=2)
     with pytest.raises(GraphError, match=r"could not be published: .*; publish it again"):
         publish_here(observation_id, fan_out=3)

@@ -57,7 +57,7 @@ def test_what_no_recipe_takes_is_left_for_the_light_frames_to_refuse():
 @pytest.mark.parametrize(
     ("steps", "text"),
     [
-        ({"dream": {}}, "no recipe has a step 'dream'; there are adopt_template, "),
+        ({"dream": {}}, "no recipe has a step 'dream'; there are adopt_references, "),
         ({"master_flat": {"metod": "mode"}}, "no parameter 'metod'; it has calibration, method"),
         ({"master_bias": {"frames": [1]}}, "'frames' of step master_bias follows from the graph"),
     ],

@@ -20,6 +20,11 @@ COMMANDS = (
         "Reduce a folder of frames to light curves on this machine.",
     ),
     CommandEntry(
+        "watch",
+        "tianyu.cli.watch:watch_command",
+        "Register and measure frames of an open night as they come into a folder.",
+    ),
+    CommandEntry(
         "status", "tianyu.cli.status:status_command", "Show how far runs are, what failed and why."
     ),
     CommandEntry(
@@ -75,6 +80,12 @@ COMMANDS = (
         "tianyu.cli.transfer:transfer_command",
         "Bring the raw frames of an observation to another site, by its consumers.",
     ),
+    CommandEntry(
+        "capture",
+        "tianyu.cli.capture:capture_command",
+        "Take a series of exposures; every frame appears whole, with a full header.",
+    ),
+    CommandEntry("observation", "tianyu.cli.observation:app", "List and close observations."),
     CommandEntry(
         "manager",
         "tianyu.cli.services:manager_command",

@@ -28,6 +28,7 @@ from tianyu.schema.states import State
 from tianyu.schema.tables import Process
 
 REFRESH_S = 0.3
+QUICK_POLL_S = 0.1
 OPEN_STATES = (State.WAITING, State.READY, State.QUEUED, State.RUNNING)
 
 
@@ -84,6 +85,7 @@ def work_off(
     site: str,
     workers: int,
     console: Console,
+    groups: Sequence[str] = ("cpu",),
 ) -> bool:
     """Run a manager and a consumer until the runs are finished.
 
@@ -92,22 +94,7 @@ def work_off(
     bool
         False when a person interrupted; what was done is kept and can be continued.
     """
-    broker = connect("embedded:", database)
-    manager = Manager(database, broker, ManagerConfig(settings.lease_loss_budget, settings.poll_s))
-    # A reduction that was killed is continued at once, not after its leases.
-    manager.reap_dead_local_workers()
-    consumer = Consumer(
-        database,
-        broker,
-        ConsumerConfig(
-            site,
-            processes=workers,
-            failure_budget=settings.failure_budget,
-            poll_s=settings.poll_s,
-            memory_limit_bytes=settings.memory_limit_bytes,
-            disk_full_pause_s=settings.disk_full_pause_s,
-        ),
-    )
+    manager, consumer = _services(database, settings, site, workers, groups)
     interrupted = threading.Event()
 
     def stop(_signal: int, _frame: object) -> None:
@@ -117,12 +104,85 @@ def work_off(
     thread = threading.Thread(target=manager.run, name="tianyu-manager", daemon=True)
     thread.start()
     try:
-        with _handling_signals(stop), _bars(database, run_ids, console):
+        with handling_signals(stop), _bars(database, run_ids, console):
             consumer.run(lambda: is_finished(database, run_ids))
     finally:
         manager.stop()
         thread.join()
     return not interrupted.is_set()
+
+
+class BackgroundWorkers:
+    """A manager and a consumer that work beside what this process does, until they are stopped.
+
+    Parameters
+    ----------
+    database : Database
+    settings : Settings
+    site : str
+    workers : int
+        Processes at a time.
+    """
+
+    def __init__(self, database: Database, settings: Settings, site: str, workers: int) -> None:
+        # A frame is waited for: looking for it costs microseconds.
+        quick = settings.model_copy(update={"poll_s": min(settings.poll_s, QUICK_POLL_S)})
+        self._manager, self._consumer = _services(database, quick, site, workers)
+        self._trouble: BaseException | None = None
+        self._threads = (
+            threading.Thread(target=self._manager.run, name="tianyu-manager", daemon=True),
+            threading.Thread(target=self._consume, name="tianyu-consumer", daemon=True),
+        )
+
+    def start(self) -> None:
+        """Begin to work."""
+        for thread in self._threads:
+            thread.start()
+
+    def check(self) -> None:
+        """Raise what made the consumer stop, if it has stopped by itself."""
+        if self._trouble is not None:
+            raise self._trouble
+
+    def stop(self) -> None:
+        """Finish what runs, and begin nothing more."""
+        self._consumer.drain()
+        self._threads[1].join()
+        self._manager.stop()
+        self._threads[0].join()
+
+    def _consume(self) -> None:
+        try:
+            self._consumer.run()
+        except BaseException as error:  # noqa: BLE001 - raised again by check(), in the main thread
+            self._trouble = error
+
+
+def _services(
+    database: Database,
+    settings: Settings,
+    site: str,
+    workers: int,
+    groups: Sequence[str] = ("cpu",),
+) -> tuple[Manager, Consumer]:
+    broker = connect("embedded:", database)
+    manager = Manager(database, broker, ManagerConfig(settings.lease_loss_budget, settings.poll_s))
+    # A reduction that was killed is continued at once, not after its leases.
+    manager.reap_dead_local_workers()
+    consumer = Consumer(
+        database,
+        broker,
+        ConsumerConfig(
+            site,
+            groups=groups,
+            processes=workers,
+            failure_budget=settings.failure_budget,
+            poll_s=settings.poll_s,
+            memory_limit_bytes=settings.memory_limit_bytes,
+            disk_full_pause_s=settings.disk_full_pause_s,
+        ),
+    )
+    return manager, consumer
 
 
 def available_cores() -> int:
@@ -133,7 +193,7 @@ def available_cores() -> int:
 
 
 @contextmanager
-def _handling_signals(handler: object) -> Iterator[None]:
+def handling_signals(handler: object) -> Iterator[None]:
     """Let Ctrl-C and SIGTERM drain; only the main thread may say so."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -57,6 +57,28 @@ def with_stacks(
     return options | {STACKS: options.get(STACKS, {}) | {"time_scales": names}}
 
 
+_UNITS_S = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+def parse_duration(text: str) -> float:
+    """Read a time such as ``90``, ``90s``, ``30min`` or ``1.5h``; return seconds.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is of another form.
+
+    Examples
+    --------
+    >>> parse_duration("30min"), parse_duration("1.5 h"), parse_duration("20")
+    (1800.0, 5400.0, 20.0)
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|)\s*", text)
+    if match is None:
+        raise ConfigurationError(f"{text!r} is no time; write 90s, 30min or 1.5h")
+    return float(match[1]) * _UNITS_S[match[2]]
+
+
 def parse_target_pixel(text: str) -> tuple[float, float, str]:
     """Read ``X,Y@FRAME``.
 

@@ -94,7 +94,7 @@ def reduce_night(request: ReduceRequest, console: Console) -> ReduceResult:
     ConfigurationError
         If the folder or the database cannot be used, or no frame is usable.
     """
-    _make_folder(request.out)
+    make_folder(request.out)
     database = Database(request.database_url or sqlite_url(request.out / DATABASE_FILE))
     try:
         with explaining(database, opening=True):
@@ -105,7 +105,14 @@ def reduce_night(request: ReduceRequest, console: Console) -> ReduceResult:
         database.dispose()
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make the output folder.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be made.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -119,6 +126,29 @@ def _reduce(database: Database, request: ReduceRequest, console: Console) -> Red
     settings = load_settings()
     site_id = database.retry(lambda c: ensure_site(c, SITE, request.out, settings.lease_s))
     registration = _register(database, request, site_id, console)
+    return work_off_registration(
+        database,
+        registration,
+        site_id=site_id,
+        out=request.out,
+        options=request.options,
+        workers=request.workers,
+        console=console,
+    )
+
+
+def work_off_registration(
+    database: Database,
+    registration: Registration,
+    *,
+    site_id: int,
+    out: Path,
+    options: PublishOptions,
+    workers: int,
+    console: Console,
+) -> ReduceResult:
+    """Work off what was published on this machine, also around masters that fail, and sum it up."""
+    settings = load_settings()
     run_ids = _run_ids(registration)
     published = list(run_ids)
     while True:
@@ -127,10 +157,10 @@ def _reduce(database: Database, request: ReduceRequest, console: Console) -> Red
             run_ids,
             settings=settings,
             site=SITE,
-            workers=request.workers,
+            workers=workers,
             console=console,
         )
-        renewed = publish_around_failures(database, registration, site_id, request.options)
+        renewed = publish_around_failures(database, registration, site_id, options)
         if not is_complete or renewed == registration:
             break
         # What a failed master kept from starting is done without it; the failure is still told.
@@ -139,7 +169,7 @@ def _reduce(database: Database, request: ReduceRequest, console: Console) -> Red
         published += [run_id for run_id in run_ids if run_id not in published]
     return ReduceResult(
         database=str(database),
-        folder=str(request.out),
+        folder=str(out),
         registration=registration,
         summaries=tuple(_summary(database, run_id) for run_id in run_ids),
         is_complete=is_complete,

@@ -19,13 +19,14 @@ from tianyu.cli.reducedfolder import SITE
 from tianyu.cli.words import plural
 from tianyu.pipelines.current import make_current
 from tianyu.publisher.publishing import PublishedRun, publish_again
+from tianyu.publisher.recipes import LIVE
 from tianyu.publisher.verdicts import Saying, Word, record
 from tianyu.schema.database import Database
 from tianyu.schema.directory import ensure_site
 from tianyu.schema.errors import ConfigurationError
 from tianyu.schema.settings import load_settings
 from tianyu.schema.states import State
-from tianyu.schema.tables import Observation, Process, Queue, Reduction, Site
+from tianyu.schema.tables import Observation, Process, Queue, Reduction, Run, Site
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,9 @@ def change_verdicts(request: VerdictRequest, *, as_json: bool) -> None:
         with opened.read() as connection:
             observation_id = _observation_of(connection, request.run)
         n_changed = opened.retry(lambda c: record(c, observation_id, request.sayings, _person()))
+        if _is_open(opened, request.run):
+            _say_later(request, n_changed, as_json=as_json)
+            return
         published = publish_again(opened, request.run)
         if opened.is_embedded:
             _work_off(opened, request, published.run_id)
@@ -151,12 +155,28 @@ def _observation_of(connection: Connection, run: int) -> int:
     return int(row.id)
 
 
+def _is_open(database: Database, run: int) -> bool:
+    with database.read() as connection:
+        return connection.scalar(select(Run.recipe).where(Run.id == run)) == LIVE.name
+
+
+def _say_later(request: VerdictRequest, n_changed: int, *, as_json: bool) -> None:
+    """Say that an open night takes note of verdicts, and follows them when it is closed."""
+    if as_json:
+        print_json({"run": request.run, "n_changed": n_changed, "is_open": True})
+        return
+    typer.echo(
+        f"{plural(n_changed, 'verdict')} changed; the night is open, and they count in its "
+        "reduction: `tianyu observation close`"
+    )
+
+
 def _person() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):
-        # A container may run under a number that has no name.
-        return f"uid {os.getuid()}"
+    except (OSError, KeyError, ImportError):
+        # A container may run under a number that has no name; on Windows there is none at all.
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def _work_off(database: Database, request: VerdictRequest, run_id: int) -> None:

@@ -47,6 +47,7 @@ class GroupRecord:
     is_borrowed: BoolArray
     snr: float
     note: str | None
+    surface_order: int | None = None
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,61 @@ def compare(
         What is compared with them, such as stacks of the same sources in the same apertures;
         `cube` by default.
     """
-    measured = cube if onto is None else onto
+    # Sums of floats depend on their order. Ids tell in which order sources were found, over all
+    # runs of the sky; where they stand on the template does not depend on what was done before.
+    order = np.lexsort((cube.source_id, cube.y, cube.x))
+    placed = _taken(cube, order)
+    measured = placed if onto is None else _taken(onto, order)
+    by_place = replace(
+        candidates,
+        is_candidate=candidates.is_candidate[order],
+        flux=candidates.flux[order],
+        flags=candidates.flags[order],
+        mean_flux=candidates.mean_flux[order],
+    )
     if method is Method.GROUPS:
-        return _compare_groups(cube, candidates, measured)
-    return _compare_ensemble(cube, candidates, measured)
+        comparison = _compare_groups(placed, by_place, measured)
+    else:
+        comparison = _compare_ensemble(placed, by_place, measured)
+    return _put_back(comparison, candidates, order)
+
+
+def _taken(cube: FluxCube, order: IntArray) -> FluxCube:
+    """Return a cube with its sources in another order."""
+    return replace(
+        cube,
+        flux=cube.flux[:, order],
+        flux_error=cube.flux_error[:, order],
+        flags=cube.flags[:, order],
+        x=cube.x[order],
+        y=cube.y[order],
+        source_id=cube.source_id[order],
+        is_forced=cube.is_forced[order],
+    )
+
+
+def _put_back(comparison: Comparison, candidates: Candidates, order: IntArray) -> Comparison:
+    """Bring a comparison of sources in another order back to that of the cube."""
+    back = np.argsort(order)
+    curves = [
+        RelativeFlux(**{name: values[back] for name, values in vars(curve).items()})
+        for curve in comparison.curves
+    ]
+    groups = [_with_indices(group, order) for group in comparison.groups]
+    group_of = None if comparison.group_of is None else comparison.group_of[back]
+    return Comparison(curves, candidates, groups, group_of)
+
+
+def _with_indices(group: GroupRecord, order: IntArray) -> GroupRecord:
+    references = order[group.references]
+    ascending = np.argsort(references)
+    return replace(
+        group,
+        members=np.sort(order[group.members]),
+        references=references[ascending],
+        weights=group.weights[ascending],
+        is_borrowed=group.is_borrowed[ascending],
+    )
 
 
 def _candidates(
@@ -162,9 +214,7 @@ def _candidates(
 
 def _compare_groups(cube: FluxCube, candidates: Candidates, onto: FluxCube) -> Comparison:
     groups = group_sources(cube.x, cube.y, candidates.mean_flux, candidates.is_candidate)
-    references = choose_references(
-        candidates.flux, cube.good, candidates.is_candidate, groups, source_id=cube.source_id
-    )
+    references = choose_references(candidates.flux, cube.good, candidates.is_candidate, groups)
     curves = [
         compare_with_groups(
             flux, error, flags, onto.good, references, transparency=onto.transparency
@@ -236,4 +286,5 @@ def _ensemble_record(ensemble: Ensemble, radius_pix: float) -> GroupRecord:
         is_borrowed=np.zeros(len(serving), dtype=bool),
         snr=float("nan"),
         note=f"radius {radius_pix:.2f} px: zero-point surface of order {ensemble.order}",
+        surface_order=ensemble.order,
     )

@@ -62,6 +62,7 @@ def build_graph(
     science_queue_of: Callable[[str], int] | None = None,
     priority: int = 100,
     reuse: Reuse | None = None,
+    standing: Mapping[str, Sequence[int]] | None = None,
 ) -> list[ProcessSpec]:
     """Build the processes of a recipe, parents before children, all parameters validated.
 
@@ -81,6 +82,8 @@ def build_graph(
     reuse : Reuse, optional
         Stages that another run has done: their processes are parents here, and one more process
         takes over their rows before anything else is done.
+    standing : mapping of str to sequence of int, optional
+        Stages that the run has already, with their processes: the others are hung on to them.
 
     Raises
     ------
@@ -95,6 +98,7 @@ def build_graph(
     if reuse is not None:
         drafts.extend(_adopted_drafts(recipe, reuse, made))
     adoption = tuple(range(len(drafts)))[-1:]
+    drafts.extend(_existing_drafts(recipe, standing or {}, len(drafts), made))
     for stage in recipe.stages:
         is_off = stage.only_with is not None and stage.only_with not in inputs.options
         if stage.name in made or is_off:
@@ -163,15 +167,26 @@ def chunks(frames: Sequence[int], size: int) -> list[tuple[int, ...]]:
 
 def _adopted_drafts(recipe: Recipe, reuse: Reuse, made: dict[str, list[int]]) -> list[Draft]:
     """Return a draft per process that is not repeated, and last the one that takes over."""
-    drafts: list[Draft] = []
-    for stage in recipe.stages:
-        if stage.name in reuse.stages:
-            step, first = find_step(stage.step), len(drafts)
-            drafts.extend(Draft(step, {}, existing=pid) for pid in reuse.stages[stage.name])
-            made[stage.name] = list(range(first, len(drafts)))
+    drafts = _existing_drafts(recipe, reuse.stages, 0, made)
     values = {"source_run": reuse.run_id, "kinds": reuse.kinds}
     parents = tuple(range(len(drafts)))
     return [*drafts, Draft(find_step(ADOPTION_STEP), values, parents)]
+
+
+def _existing_drafts(
+    recipe: Recipe,
+    stages: Mapping[str, Sequence[int]],
+    first: int,
+    made: dict[str, list[int]],
+) -> list[Draft]:
+    """Return a draft per process that is there already, and note which stages they make."""
+    drafts: list[Draft] = []
+    for stage in recipe.stages:
+        if stage.name in stages:
+            start, step = first + len(drafts), find_step(stage.step)
+            drafts.extend(Draft(step, {}, existing=pid) for pid in stages[stage.name])
+            made[stage.name] = list(range(start, first + len(drafts)))
+    return drafts
 
 
 def _stage_drafts(

@@ -1,44 +1,26 @@
 """What is to be reduced and how: everything that makes one run differ from another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import median_low
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from tianyu.publisher.graph import ADOPTION_STEP
-from tianyu.publisher.masters import FrameProperties, MatchedMasters, julian_date, match_masters
-from tianyu.publisher.recipe import Recipe, Stage, check_recipe
+from tianyu.publisher.inputs import find_masters, frames_of_run, read_frames, read_observation
+from tianyu.publisher.recipe import Recipe, check_recipe
 from tianyu.publisher.recipes import (
     DEFAULT_RECIPES,
     LIGHT_CURVES,
     LIGHT_CURVES_ONE_PASS,
+    LIVE,
     find_recipe,
 )
 from tianyu.publisher.surroundings import surroundings_of
 from tianyu.publisher.templates import KnownTemplate, find_template, holds_targets, read_template
 from tianyu.publisher.verdicts import Override, read_overrides
 from tianyu.schema.errors import GraphError, NotFoundError
-from tianyu.schema.tables import (
-    Image,
-    ImageCopy,
-    Instrument,
-    Observation,
-    Process,
-    Reduction,
-    Run,
-    Site,
-)
-from tianyu.schema.transitions.batches import in_batches
+from tianyu.schema.tables import Reduction, Run
 from tianyu.schema.transitions.publish import run_key
-
-_WANTED_MASTERS = {
-    "bias": (),
-    "dark": ("bias",),
-    "flat": ("bias", "dark"),
-    "light": ("bias", "dark", "flat"),
-}
 
 
 @dataclass(frozen=True)
@@ -120,8 +102,9 @@ def plan_reduction(
     chunk_frames: int,
     fan_out: int,
     steps: Mapping[str, Mapping[str, Any]],
+    first_frames: int | None = None,
 ) -> ReductionPlan:
-    """Plan the reduction of an observation as it stands now.
+    """Plan the reduction of an observation as it stands now, or of its first frames.
 
     Without a recipe a night whose sky has a template of another night is measured in one pass,
     unless an option is for a step that only two passes have.
@@ -133,22 +116,24 @@ def plan_reduction(
     NotFoundError
         If there is no such observation, site or recipe.
     """
-    observation = _observation(connection, observation_id)
+    observation = read_observation(connection, observation_id)
     chosen = find_recipe(recipe or _default_recipe(observation))
     if chosen.kind != observation.kind:
         raise GraphError(
             f"recipe {chosen.name} is for {chosen.kind} frames, but observation "
             f"{observation.name!r} holds {observation.kind} frames"
         )
-    frames = _frames(connection, observation, site_id)
-    masters = _masters(connection, observation, frames, site_id)
+    frames = read_frames(connection, observation, site_id)[:first_frames]
+    masters = find_masters(connection, observation, frames, site_id)
     surroundings = surroundings_of(connection, observation, frames, masters)
     template = None
+    if chosen is LIVE:
+        # Its run begins without frames and grows, see tianyu.publisher.live.
+        raise GraphError(
+            f"recipe {LIVE.name} is for frames of an open night as they come; use `tianyu watch`"
+        )
     if chosen is LIGHT_CURVES_ONE_PASS or (recipe is None and chosen is LIGHT_CURVES):
-        template = find_template(connection, observation, frames, site_id)
-        targets = {target["target_id"] for target in surroundings["targets"]}
-        if template is not None and not holds_targets(connection, template.image_id, targets):
-            template = None
+        template = fitting_template(connection, observation, frames, site_id, surroundings)
     if chosen is LIGHT_CURVES_ONE_PASS and template is None:
         raise GraphError(
             f"observation {observation.name!r} cannot be measured in one pass: its sky has no "
@@ -177,6 +162,21 @@ def plan_reduction(
     )
 
 
+def fitting_template(
+    connection: Connection,
+    observation: Row[Any],
+    frames: list[Row[Any]],
+    site_id: int,
+    surroundings: Mapping[str, Any],
+) -> KnownTemplate | None:
+    """Return the template of another night, if it fits and holds every target that is expected."""
+    template = find_template(connection, observation, frames, site_id)
+    targets = {target["target_id"] for target in surroundings["targets"]}
+    if template is None or not holds_targets(connection, template.image_id, targets):
+        return None
+    return template
+
+
 def plan_again(connection: Connection, run_id: int) -> ReductionPlan:
     """Plan a run once more, with what people say of its frames now, and all else as it was.
 
@@ -200,11 +200,16 @@ def plan_again(connection: Connection, run_id: int) -> ReductionPlan:
             f"run {run_id} is of version {run.recipe_version} of recipe {recipe.name}, this is "
             f"version {recipe.version}; publish the observation anew"
         )
+    if recipe is LIVE:
+        raise GraphError(
+            f"run {run_id} is of an open night; what was said of its frames counts when the night "
+            "is closed (`tianyu observation close`)"
+        )
     parameters = run.parameters
-    frames = _frames_of_run(connection, run_id, recipe.stages)
+    frames = frames_of_run(connection, run_id, recipe.stages)
     known = parameters.get("template")
     return ReductionPlan(
-        observation=_observation(connection, run.observation_id),
+        observation=read_observation(connection, run.observation_id),
         recipe=recipe,
         frames=frames,
         surroundings=parameters["surroundings"],
@@ -221,90 +226,7 @@ def _takes(recipe: Recipe, steps: Mapping[str, Any]) -> bool:
     return set(steps) <= {stage.step for stage in recipe.stages}
 
 
-def _frames_of_run(connection: Connection, run_id: int, stages: Sequence[Stage]) -> list[Row[Any]]:
-    """Return the frames that a run was published with, in their order."""
-    commands = [ADOPTION_STEP, *(stage.step for stage in stages)]
-    query = select(Process.parameters).where(
-        Process.run_id == run_id, Process.command.in_(commands)
-    )
-    processes = connection.scalars(query).all()
-    ids = {i for values in processes for i in values.get("frames", ())}
-    if ids:
-        return _in_order(connection, sorted(ids))
-    # All that names a frame may have been taken over.
-    sources = [values["source_run"] for values in processes if "source_run" in values]
-    if not sources:
-        raise GraphError(f"run {run_id} has no frames left; publish the observation anew")
-    return _frames_of_run(connection, sources[0], stages)
-
-
-def _in_order(connection: Connection, image_ids: Sequence[int]) -> list[Row[Any]]:
-    rows = [
-        row
-        for ids in in_batches(image_ids)
-        for row in connection.execute(select(Image.__table__).where(Image.id.in_(ids)))
-    ]
-    return sorted(rows, key=lambda row: (row.utc_start is not None, row.utc_start or 0, row.id))
-
-
-def _observation(connection: Connection, observation_id: int) -> Row[Any]:
-    query = (
-        select(Observation.__table__, Instrument.default_recipe)
-        .join(Instrument, Instrument.id == Observation.instrument_id)
-        .where(Observation.id == observation_id)
-    )
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        raise NotFoundError(f"there is no observation {observation_id}; register one first")
-    return row
-
-
 def _default_recipe(observation: Row[Any]) -> str:
     if observation.kind == "light":
         return str(observation.default_recipe)
     return DEFAULT_RECIPES[observation.kind]
-
-
-def _frames(connection: Connection, observation: Row[Any], site_id: int) -> list[Row[Any]]:
-    """Return the raw frames in the order of their exposures; all must have a copy here."""
-    if connection.scalar(select(Site.id).where(Site.id == site_id)) is None:
-        raise NotFoundError(f"there is no site {site_id}; make it first")
-    query = (
-        select(Image.__table__, ImageCopy.path)
-        .outerjoin(ImageCopy, (ImageCopy.image_id == Image.id) & (ImageCopy.site_id == site_id))
-        .where(Image.observation_id == observation.id, Image.birth.is_(None))
-        .order_by(Image.utc_start, Image.id)
-    )
-    frames = list(connection.execute(query))
-    if not frames:
-        raise GraphError(f"observation {observation.name!r} has no frames; register some first")
-    elsewhere = [frame for frame in frames if frame.path is None]
-    if elsewhere:
-        raise GraphError(
-            f"{len(elsewhere)} of {len(frames)} frames of observation {observation.name!r}, "
-            f"{elsewhere[0].name} first, have no copy at site {site_id}; register them there, or "
-            "bring them: tianyu transfer"
-        )
-    return frames
-
-
-def _masters(
-    connection: Connection, observation: Row[Any], frames: list[Row[Any]], site_id: int
-) -> MatchedMasters:
-    exposures = [frame.exposure_s for frame in frames if frame.exposure_s is not None]
-    times = [julian_date(frame.utc_start) for frame in frames if frame.utc_start is not None]
-    properties = FrameProperties(
-        instrument_id=observation.instrument_id,
-        site_id=site_id,
-        filter_id=observation.filter_id,
-        width=frames[0].width,
-        height=frames[0].height,
-        binning=frames[0].binning,
-        # Of mixed exposures the usual one: a value that some frame has.
-        exposure_s=median_low(exposures) if exposures else None,
-        jd=(min(times) + max(times)) / 2.0 if times else None,
-        gain_e_per_adu=frames[0].header.get("gain_e_per_adu"),
-        gain_setting=frames[0].header.get("gain_setting"),
-        has_overscan="overscan_section" in frames[0].header,
-    )
-    return match_masters(connection, properties, wanted=_WANTED_MASTERS[observation.kind])

@@ -35,7 +35,8 @@ FAN_OUT = 5
 PRIORITIES = range(-1000, 1001)
 """Priorities that people may give; the column holds a little more."""
 
-_PIDS = PidFactory()
+PIDS = PidFactory()
+"""Draws the ids of all processes that are published here."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class PublishOptions:
     science_site_id : int or None
         Site that makes light curves of what the site of the frames has measured; None: the same.
         A run is the same wherever it is done.
+    first_frames : int or None
+        Only so many frames, the first ones of the night; None: all.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class PublishOptions:
     priority: int = 100
     is_fresh: bool = False
     science_site_id: int | None = None
+    first_frames: int | None = None
 
     def __post_init__(self) -> None:
         if self.priority not in PRIORITIES:
@@ -195,6 +199,7 @@ def _plan(
         chunk_frames=options.chunk_frames,
         fan_out=options.fan_out,
         steps=options.steps,
+        first_frames=options.first_frames,
     )
 
 
@@ -217,7 +222,7 @@ def _publish(
         return build_graph(
             plan.recipe,
             _inputs(plan),
-            draw_ids=_PIDS.draw,
+            draw_ids=PIDS.draw,
             queue_of=queue_of,
             science_queue_of=science_queue_of,
             priority=options.priority,

@@ -89,9 +89,28 @@ LIGHT_CURVES_ONE_PASS = Recipe(
     ),
 )
 
+LIVE = Recipe(
+    "live",
+    1,
+    "light",
+    "provisional: frames of an open night as they come, against the references of a template",
+    (
+        Stage("template", "adopt_template"),
+        Stage("references", "adopt_references", after=("template",)),
+        Stage("measure", "measure_live", Scope.CHUNK, after=("references",)),
+    ),
+)
+
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
-    for recipe in (MASTER_BIAS, MASTER_DARK, MASTER_FLAT, LIGHT_CURVES, LIGHT_CURVES_ONE_PASS)
+    for recipe in (
+        MASTER_BIAS,
+        MASTER_DARK,
+        MASTER_FLAT,
+        LIGHT_CURVES,
+        LIGHT_CURVES_ONE_PASS,
+        LIVE,
+    )
 }
 
 DEFAULT_RECIPES: Mapping[str, str] = {

@@ -25,7 +25,7 @@ from tianyu.publisher.observations import (
 from tianyu.publisher.placing import Placement, own_folders
 from tianyu.publisher.positions import Position, note_positions
 from tianyu.publisher.publishing import PublishedRun, PublishOptions, publish
-from tianyu.publisher.scanning import Rejected, ScannedFrame, scan
+from tianyu.publisher.scanning import Rejected, Scan, ScannedFrame, scan
 from tianyu.publisher.step_options import check_step_options, options_for
 from tianyu.publisher.survey import (
     InstrumentFacts,
@@ -79,6 +79,8 @@ class RegisterRequest:
     placement: Placement = Placement.LINK
     options: PublishOptions = field(default_factory=PublishOptions)
     publish: bool = True
+    name_of: Callable[[FrameGroup], str | None] | None = None
+    """Names the observation that a group of light frames belongs to; None: as usual."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,19 @@ def register(
         lambda done, total: progress("reading headers", done, total),
         leave_out=own_folders(request.root),
     )
+    return register_scanned(database, request, found, progress)
+
+
+def register_scanned(
+    database: Database, request: RegisterRequest, found: Scan, progress: Progress = _ignore
+) -> Registration:
+    """Register frames whose headers have been read; see :func:`register`.
+
+    Raises
+    ------
+    ConfigurationError, NotFoundError, GraphError
+        As :func:`register`.
+    """
     if not found.frames:
         reasons = "; ".join(r.reason for r in found.rejected[:3]) or "no FITS files there"
         where = ", ".join(str(path) for path in request.paths)
@@ -164,8 +179,9 @@ def _register_group(
     database: Database, request: RegisterRequest, group: FrameGroup, progress: Progress
 ) -> RegisteredObservation:
     name = group.name(request.target.name if request.target else None)
-    if request.observation is not None and group.kind is FrameKind.LIGHT:
-        name = request.observation
+    if group.kind is FrameKind.LIGHT:
+        known = None if request.name_of is None else request.name_of(group)
+        name = known or request.observation or name
     observation_id = retry_collisions(database, lambda c: _ensure(c, request, group, name))
     n_new = register_frames(
         database,

@@ -92,6 +92,9 @@ class ReferenceGroup(Base):
     n_references: Mapped[int]
     snr: Mapped[float | None] = mapped_column(comment="group signal to noise")
     note: Mapped[str | None] = mapped_column(String(255))
+    surface_order: Mapped[int | None] = mapped_column(
+        SmallInteger, comment="of the zero point over the field; NULL: plain groups"
+    )
 
 
 class ReferenceMember(Base):

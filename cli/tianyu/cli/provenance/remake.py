@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from tianyu.cli.provenance.images import names_of
+from tianyu.publisher.recipes import LIVE
 from tianyu.schema import pid
 from tianyu.schema.tables import (
     Image,
@@ -62,6 +63,9 @@ def remake_commands(
         reduce += ["--positions", POSITIONS_FILE]
     commands.append(shlex.join([*reduce, *_place(surroundings), *options]))
     publish = ["tianyu", "publish", run.observation, "--recipe", run.recipe, *options]
+    if run.recipe == LIVE.name:
+        # Frames come but once; what comes of all of them is the closing reduction.
+        publish = ["tianyu", "observation", "close", run.observation]
     publish += ["--database", database] if database else []
     commands.append(shlex.join(publish))
     return commands

@@ -1,19 +1,26 @@
 """One pass: calibrate, align and measure a chunk of frames at the sources of a known template."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pydantic import Field
 
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.detector_noise import noise_gain
-from tianyu.pipelines.flux_plan import ANNULUS_FWHM, flux_columns, load_plan, measure_sources
+from tianyu.pipelines.flux_plan import (
+    ANNULUS_FWHM,
+    FluxPlan,
+    flux_columns,
+    load_plan,
+    measure_sources,
+)
 from tianyu.pipelines.frames import raw_frames
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.apertures import ApertureFluxes
+from tianyu.pipelines.science.times import FrameTimes
 from tianyu.pipelines.step import StepParameters, step
-from tianyu.pipelines.steps.calibrate_align import add_frame_rows, measure_and_align
+from tianyu.pipelines.steps.calibrate_align import Measured, add_frame_rows, measure_and_align
 from tianyu.pipelines.surroundings import FieldCentre, Place, SkyTemplate
 from tianyu.schema.tables import Flux
 
@@ -31,6 +38,24 @@ class MeasureFrames(StepParameters):
     annulus_fwhm: tuple[float, float] = ANNULUS_FWHM
 
 
+@dataclass(frozen=True)
+class MeasuredChunk:
+    """What the one pass found in a chunk of frames.
+
+    Attributes
+    ----------
+    results : list of Measured
+        One per frame, without its pixels.
+    plan : FluxPlan
+    fluxes : list of (int, ApertureFluxes)
+        Images that could be aligned, and the fluxes of all sources of the plan in them.
+    """
+
+    results: list[Measured]
+    plan: FluxPlan
+    fluxes: list[tuple[int, ApertureFluxes]]
+
+
 @step(
     "measure_frames",
     parameters=MeasureFrames,
@@ -39,6 +64,13 @@ class MeasureFrames(StepParameters):
 )
 def measure_frames(parameters: MeasureFrames, context: StepContext) -> Products:
     """Calibrate and align a chunk of frames and measure the known sources, reading it once."""
+    products = Products()
+    add_chunk(products, parameters, context, measure_chunk(parameters, context))
+    return products
+
+
+def measure_chunk(parameters: MeasureFrames, context: StepContext) -> MeasuredChunk:
+    """Measure every source of the template in every frame of a chunk, each frame read once."""
     files = raw_frames(context, parameters.frames)
     reference = load_reference(context)
     # Where only the sky tells the gain, it is the sky of the template's night: this one has not
@@ -47,7 +79,7 @@ def measure_frames(parameters: MeasureFrames, context: StepContext) -> Products:
     known = noise_gain(earlier, parameters.gain_e_per_adu, parameters.calibration.flat)
     plan = load_plan(context, parameters.annulus_fwhm, known)
     calibrators = Calibrators(context, parameters.calibration, reference.saturation_adu)
-    results, measured = [], list[tuple[int, ApertureFluxes]]()
+    chunk = MeasuredChunk([], plan, [])
     for done, file in enumerate(files):
         context.progress(done, len(files))
         result = measure_and_align(context, file, reference, calibrators, parameters.sky_box_pix)
@@ -56,11 +88,17 @@ def measure_frames(parameters: MeasureFrames, context: StepContext) -> Products:
         if result.image is not None and result.alignment is not None:
             transform, gain = result.alignment.transform, parameters.gain_e_per_adu
             fluxes = measure_sources(result.image, transform, plan, gain)
-            measured.append((file.image_id, fluxes))
+            chunk.fluxes.append((file.image_id, fluxes))
         result.drop_pixels()
-        results.append(result)
-    products = Products()
-    add_frame_rows(products, context, results, parameters.place, parameters.field)
-    if measured:
-        products.rows(Flux, flux_columns(context.run_id, plan, measured))
-    return products
+        chunk.results.append(result)
+    return chunk
+
+
+def add_chunk(
+    products: Products, parameters: MeasureFrames, context: StepContext, chunk: MeasuredChunk
+) -> FrameTimes:
+    """Add the rows of frames and fluxes; return the times of the frames."""
+    times = add_frame_rows(products, context, chunk.results, parameters.place, parameters.field)
+    if chunk.fluxes:
+        products.rows(Flux, flux_columns(context.run_id, chunk.plan, chunk.fluxes))
+    return times

@@ -263,6 +263,7 @@ def _write_conclusions(
             "n_references": len(group.references),
             "snr": plain(group.snr),
             "note": group.note,
+            "surface_order": group.surface_order,
         }
         key = connection.execute(insert(ReferenceGroup).values(**values)).inserted_primary_key
         group_id = int(key[0]) if key is not None else 0

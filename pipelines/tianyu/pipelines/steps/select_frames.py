@@ -59,7 +59,7 @@ def select_good_frames(parameters: SelectFrames, context: StepContext) -> Produc
         rows = connection.execute(query).all()
     if not rows:
         raise MissingInputError(f"run {context.run_id} has no measured frames to judge")
-    verdicts = _judge(parameters, rows)
+    verdicts = judge(parameters, rows)
     if parameters.reference_is_of_another_night and not any(v.is_good for v in verdicts):
         # With a template of its own the night fails at its stack, for the same reason.
         raise UnusableDataError(
@@ -81,7 +81,21 @@ def select_good_frames(parameters: SelectFrames, context: StepContext) -> Produc
     return products
 
 
-def _judge(parameters: SelectFrames, rows: Sequence[Any]) -> list[Verdict]:
+def judge(parameters: SelectFrames, rows: Sequence[Any]) -> list[Verdict]:
+    """Judge frames by their measurements, and by what people said.
+
+    Parameters
+    ----------
+    parameters : SelectFrames
+    rows : sequence
+        With the attributes ``image_id``, ``n_stars``, ``sky_rms``, ``transparency``,
+        ``is_aligned`` and ``problem`` of the table ``frame``.
+
+    Returns
+    -------
+    list of Verdict
+        One per row.
+    """
     metrics = FrameMetrics(
         n_stars=np.array([_number(r.n_stars) for r in rows]),
         sky_rms=np.array([_number(r.sky_rms) for r in rows]),
