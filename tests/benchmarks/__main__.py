@@ -1,0 +1,122 @@
+"""All benchmarks: ``python -m tests.benchmarks [--quick] [--store]``; see CONTRIBUTING.
+
+Ends with 1 if a ratio has become worse than the stored one; ``--store`` renews those instead.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from tests.benchmarks import comparison, database_path, goals, tables
+from tests.benchmarks.comparison import Rounds, Workload, add_round
+from tests.benchmarks.goals import TOLERANCE, Measured
+from tests.benchmarks.night import BenchmarkNight, benchmark_frames
+
+ANSWER = Path(__file__).resolve().parents[2] / "build" / "bench.json"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a kind of run measures."""
+
+    kind: str
+    rounds: int
+    n_light: int
+    n_photutils: int
+    n_align: int
+    chunk_frames: int
+    n_epochs: int
+    n_noops: int
+    with_million: bool
+
+
+FULL = Size("full", 3, 128, 4, 16, 64, 999, 1000, with_million=True)
+QUICK = Size("quick", 1, 8, 1, 4, 8, 200, 200, with_million=False)
+
+
+def main() -> int:
+    """Measure, print, write, compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a minute, fewer frames")
+    parser.add_argument("--store", action="store_true", help="renew the stored ratios")
+    parser.add_argument("--only", choices=("chain", "database"), help="a part of it")
+    parser.add_argument("--rounds", type=int)
+    given = parser.parse_args()
+    size = QUICK if given.quick else FULL
+    n_rounds = given.rounds or size.rounds
+    warnings.simplefilter("ignore")
+    # Libraries must not start threads: everybody has one core.
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    measured, steps = _measure(size, n_rounds, given.only, console)
+    tables.print_ratios(console, measured)
+    worse = goals.regressions(measured, size.kind)
+    _write(measured, steps, worse)
+    console.print(f"written: {ANSWER}")
+    if given.store:
+        goals.store(measured, size.kind)
+        return 0
+    for line in worse:
+        console.print(f"[red]worse by more than {TOLERANCE:.0%}[/]: {line}")
+    return 1 if worse else 0
+
+
+def _measure(
+    size: Size, n_rounds: int, only: str | None, console: Console
+) -> tuple[dict[str, Measured], dict[str, object]]:
+    measured: dict[str, Measured] = {}
+    steps: dict[str, object] = {}
+    with database_path.servers() as at:
+        if only != "database":
+            rounds = _compare_chains(size, n_rounds, at, console)
+            measured |= comparison.ratios(rounds)
+            steps = tables.steps_as_json(rounds)
+            tables.print_steps(console, rounds)
+        if only != "chain":
+            console.print("rows, light curves, relative photometry …")
+            measured |= database_path.rows_and_curves(at, rounds=n_rounds, n_frames=size.n_epochs)
+            console.print("the engine's own cost …")
+            measured |= database_path.overheads(at, rounds=n_rounds, processes=size.n_noops)
+    if only != "chain" and size.with_million:
+        measured |= database_path.poll_of_a_million(1_000_000)
+    return measured, steps
+
+
+def _compare_chains(
+    size: Size, n_rounds: int, at: database_path.Servers, console: Console
+) -> Rounds:
+    console.print("frames …")
+    work = Workload(
+        *(benchmark_frames(BenchmarkNight(size.n_light, night=night)) for night in (0, 1)),
+        size.n_photutils,
+        size.n_align,
+        size.chunk_frames,
+    )
+    rounds = Rounds()
+    for i in range(n_rounds):
+        console.print(f"round {i + 1} of {n_rounds} …")
+        served = at.database.fresh_database() if size is FULL else contextlib.nullcontext(None)
+        with served as url:
+            add_round(rounds, work, url, with_consumers=size is FULL)
+    return rounds
+
+
+def _write(measured: dict[str, Measured], steps: dict[str, object], worse: list[str]) -> None:
+    ANSWER.parent.mkdir(exist_ok=True)
+    answer = {
+        "ratios": goals.as_json(measured),
+        "steps": steps,
+        "machine": tables.machine(),
+        "regressions": worse,
+    }
+    ANSWER.write_text(json.dumps(answer, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

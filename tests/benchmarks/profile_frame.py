@@ -1,0 +1,153 @@
+"""Where the milliseconds of one frame go: ``python -m tests.benchmarks.profile_frame [frames]``.
+
+Two nights are reduced with chunks of half their frames. The first chunk of a step warms
+everything up, the second is profiled: a tree of the project's own functions, in ms per frame,
+what they spend in NumPy, SEP and SQLAlchemy counted to them.
+"""
+
+import cProfile
+import os
+import pstats
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.tree import Tree
+from tests.benchmarks.chain import reduce_folders
+from tests.benchmarks.night import BenchmarkNight, benchmark_frames
+
+from tianyu.schema.transitions.claim import Claim
+
+STEPS = ("calibrate_align", "extract_flux", "measure_frames")
+SHOWN_MS = 0.3
+ROOT = str(Path(__file__).resolve().parents[2])
+
+Function = tuple[str, int, str]
+"""File, line and name, as the profiler knows it."""
+
+PROTOTYPE = (
+    ("read uint16 → float32 and calibrate", 12.0, 3.2),
+    ("sky, 64 px mesh", 49.0, 9.0),
+    ("find stars", 44.0, 4.0),
+    ("shift", 26.0, 2.0),
+    ("add to the stack", 25.0, 1.4),
+    ("read and calibrate again, sky off", 12.0, 3.2),
+    ("fluxes, 900 stars, 3 radii + annulus", 22.0, 3.1),
+    ("store 900 rows", 7.3, 3.0),
+)
+"""Stages, plain code, and the best prototype seen, ms on a quiet 2-core machine."""
+
+
+class Profiles:
+    """One profile per step, taken from its second process on."""
+
+    def __init__(self) -> None:
+        self._runs = dict.fromkeys(STEPS, 0)
+        self.of_step: dict[str, pstats.Stats] = {}
+        self.frames: dict[str, int] = {}
+
+    @contextmanager
+    def around(self, claim: Claim) -> Iterator[None]:
+        """Profile the work of a step unless it is its first."""
+        name = claim.command
+        if name not in STEPS:
+            yield
+            return
+        self._runs[name] += 1
+        if self._runs[name] == 1:
+            yield
+            return
+        profile = cProfile.Profile()
+        profile.enable()
+        try:
+            yield
+        finally:
+            profile.disable()
+        self.of_step[name] = pstats.Stats(profile)
+        self.frames[name] = len(claim.parameters["frames"])
+
+
+def main(n_frames: int = 32) -> None:
+    """Print one tree per step, and the stages of the prototype."""
+    warnings.simplefilter("ignore")
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    nights = [benchmark_frames(BenchmarkNight(n_frames, night=night)) for night in (0, 1)]
+    profiles = Profiles()
+    with tempfile.TemporaryDirectory() as out:
+        reduce_folders(nights, Path(out), None, n_frames // 2, profiles.around)
+    console = Console(width=100)
+    for step, stats in profiles.of_step.items():
+        console.print(as_tree(step, stats, profiles.frames[step]))
+    console.print(_prototype())
+
+
+def as_tree(step: str, stats: pstats.Stats, frames: int) -> Tree:
+    """Return the calls below a step, in ms per frame."""
+    calls = _calls(stats)
+    (root,) = [f for f in calls if f[0].endswith(f"steps/{step}.py") and _is_step(f, calls)]
+    total_s = stats.stats[root][3]  # type: ignore[attr-defined]  # known to pstats only
+    tree = Tree(f"{1e3 * total_s / frames:7.1f} ms  {step}, {frames} frames, profiled")
+    _grow(tree, root, 1e3 / frames, calls, total_s, {root})
+    return tree
+
+
+def _calls(stats: pstats.Stats) -> dict[Function, dict[Function, float]]:
+    """Return who of the project calls whom, and the time spent below each call, s."""
+    calls: dict[Function, dict[Function, float]] = {}
+    entries = stats.stats.items()  # type: ignore[attr-defined]  # known to pstats only
+    for function, (_, _, _, _, callers) in entries:
+        if not _is_ours(function):
+            continue
+        calls.setdefault(function, {})
+        for caller, (_, _, _, below_s) in callers.items():
+            if _is_ours(caller):
+                calls.setdefault(caller, {})[function] = below_s
+    return calls
+
+
+def _is_ours(function: Function) -> bool:
+    return function[0].startswith(ROOT) and "/.venv/" not in function[0]
+
+
+def _is_step(function: Function, calls: dict[Function, dict[Function, float]]) -> bool:
+    """Tell whether nobody of the step's own module calls it: the step itself."""
+    callers = (caller for caller, below in calls.items() if function in below)
+    return all(caller[0].endswith("benchmarks/chain.py") for caller in callers)
+
+
+def _grow(
+    tree: Tree,
+    function: Function,
+    to_ms: float,
+    calls: dict[Function, dict[Function, float]],
+    total_s: float,
+    above: set[Function],
+) -> None:
+    below = {f: s for f, s in calls.get(function, {}).items() if f not in above}
+    for callee, seconds in sorted(below.items(), key=lambda item: -item[1]):
+        if seconds * to_ms >= SHOWN_MS:
+            name = f"{Path(callee[0]).stem}.{callee[2]}"
+            branch = tree.add(f"{seconds * to_ms:7.1f} ms  {name}")
+            _grow(branch, callee, to_ms, calls, seconds, above | {callee})
+    own_s = total_s - sum(below.values())
+    if below and own_s * to_ms >= SHOWN_MS:
+        tree.add(f"{own_s * to_ms:7.1f} ms  itself and libraries")
+
+
+def _prototype() -> Table:
+    table = Table(title="The prototype's stages, ms")
+    table.add_column("stage")
+    table.add_column("plain", justify="right")
+    table.add_column("best seen", justify="right")
+    for stage, plain, best in PROTOTYPE:
+        table.add_row(stage, f"{plain:g}", f"{best:g}")
+    return table
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
