@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -35,6 +35,11 @@ class Size:
     n_noops: int
     with_million: bool
 
+    @property
+    def is_full(self) -> bool:
+        """Whether everything is measured."""
+        return self.kind.startswith("full")
+
 
 FULL = Size("full", 3, 128, 4, 16, 64, 999, 1000, with_million=True)
 QUICK = Size("quick", 1, 8, 1, 4, 8, 200, 200, with_million=False)
@@ -46,15 +51,19 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="a minute, fewer frames")
     parser.add_argument("--store", action="store_true", help="renew the stored ratios")
     parser.add_argument("--only", choices=("chain", "database"), help="a part of it")
-    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--rounds", type=int, help="of the whole: 3")
+    parser.add_argument("--frames", type=int, help="of the whole: 128")
     given = parser.parse_args()
     size = QUICK if given.quick else FULL
-    n_rounds = given.rounds or size.rounds
+    size = replace(size, rounds=given.rounds or size.rounds)
+    if given.frames:
+        # Other numbers of frames have other ratios: they are held against their own.
+        size = replace(size, kind=f"{size.kind}-{given.frames}", n_light=given.frames)
     warnings.simplefilter("ignore")
     # Libraries must not start threads: everybody has one core.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     console = Console(width=None if sys.stdout.isatty() else 120)
-    measured, steps = _measure(size, n_rounds, given.only, console)
+    measured, steps = _measure(size, given.only, console)
     tables.print_ratios(console, measured)
     worse = goals.regressions(measured, size.kind)
     _write(measured, steps, worse)
@@ -68,29 +77,29 @@ def main() -> int:
 
 
 def _measure(
-    size: Size, n_rounds: int, only: str | None, console: Console
+    size: Size, only: str | None, console: Console
 ) -> tuple[dict[str, Measured], dict[str, object]]:
     measured: dict[str, Measured] = {}
     steps: dict[str, object] = {}
     with database_path.servers() as at:
         if only != "database":
-            rounds = _compare_chains(size, n_rounds, at, console)
+            rounds = _compare_chains(size, at, console)
             measured |= comparison.ratios(rounds)
             steps = tables.steps_as_json(rounds)
             tables.print_steps(console, rounds)
         if only != "chain":
             console.print("rows, light curves, relative photometry …")
-            measured |= database_path.rows_and_curves(at, rounds=n_rounds, n_frames=size.n_epochs)
+            measured |= database_path.rows_and_curves(
+                at, rounds=size.rounds, n_frames=size.n_epochs
+            )
             console.print("the engine's own cost …")
-            measured |= database_path.overheads(at, rounds=n_rounds, processes=size.n_noops)
+            measured |= database_path.overheads(at, rounds=size.rounds, processes=size.n_noops)
     if only != "chain" and size.with_million:
         measured |= database_path.poll_of_a_million(1_000_000)
     return measured, steps
 
 
-def _compare_chains(
-    size: Size, n_rounds: int, at: database_path.Servers, console: Console
-) -> Rounds:
+def _compare_chains(size: Size, at: database_path.Servers, console: Console) -> Rounds:
     console.print("frames …")
     work = Workload(
         *(benchmark_frames(BenchmarkNight(size.n_light, night=night)) for night in (0, 1)),
@@ -99,11 +108,11 @@ def _compare_chains(
         size.chunk_frames,
     )
     rounds = Rounds()
-    for i in range(n_rounds):
-        console.print(f"round {i + 1} of {n_rounds} …")
-        served = at.database.fresh_database() if size is FULL else contextlib.nullcontext(None)
+    for i in range(size.rounds):
+        console.print(f"round {i + 1} of {size.rounds} …")
+        served = at.database.fresh_database() if size.is_full else contextlib.nullcontext(None)
         with served as url:
-            add_round(rounds, work, url, with_consumers=size is FULL)
+            add_round(rounds, work, url, with_consumers=size.is_full)
     return rounds
 
 

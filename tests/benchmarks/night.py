@@ -25,6 +25,8 @@ CACHE = Path(__file__).resolve().parents[2] / "build" / "bench"
 MARGIN_PIX = 32
 """Canvas around the frame: the drift stays below it."""
 VARIANTS = 12
+VARIANT_PIXELS = 60e6
+"""Together the drawn stars have so many pixels at most: they are kept in memory."""
 N_BIAS, N_DARK, N_FLAT = 5, 3, 5
 CLOUDY_FRACTION = 0.02
 BRIGHT_MAG, FAINT_MAG, COUNT_SLOPE = 10.8, 19.0, 0.15
@@ -141,7 +143,7 @@ def _canvases(night: BenchmarkNight) -> list[tuple[FloatImage, float, float]]:
     x, y = rng.uniform(0, shape[1], n), rng.uniform(0, shape[0], n)
     flux_e = _fluxes(plan, rng.random(n))
     canvases = []
-    for _ in range(VARIANTS):
+    for _ in range(max(2, min(VARIANTS, round(VARIANT_PIXELS / (shape[0] * shape[1]))))):
         phase_x, phase_y = rng.uniform(-0.5, 0.5, 2)
         psf = MoffatPsf(
             fwhm_pix=float(rng.uniform(*plan.weather.fwhm_pix)),

@@ -1,8 +1,8 @@
 """Where the milliseconds of one frame go: ``python -m tests.benchmarks.profile_frame [frames]``.
 
 Two nights are reduced with chunks of half their frames. The first chunk of a step warms
-everything up, the second is profiled: a tree of the project's own functions, in ms of processor time per frame,
-what they spend in NumPy, SEP and SQLAlchemy counted to them.
+everything up, the second is profiled: a tree of the project's own functions, in ms of processor
+time per frame, what they spend in NumPy, SEP and SQLAlchemy counted to them.
 """
 
 import cProfile
