@@ -4,7 +4,6 @@ Ends with 1 if a ratio has become worse than the stored one; ``--store`` renews 
 """
 
 import argparse
-import contextlib
 import json
 import os
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 from tests.benchmarks import comparison, database_path, goals, tables
-from tests.benchmarks.comparison import Rounds, Workload, add_round
+from tests.benchmarks.comparison import EmptyDatabase, Rounds, Workload, add_round
 from tests.benchmarks.goals import TOLERANCE, Measured
 from tests.benchmarks.night import BenchmarkNight, benchmark_frames
 
@@ -110,9 +109,9 @@ def _compare_chains(size: Size, at: database_path.Servers, console: Console) -> 
     rounds = Rounds()
     for i in range(size.rounds):
         console.print(f"round {i + 1} of {size.rounds} …")
-        served = at.database.fresh_database() if size.is_full else contextlib.nullcontext(None)
-        with served as url:
-            add_round(rounds, work, url, with_consumers=size.is_full)
+        with at.database.fresh_database() as url:
+            served = EmptyDatabase(url, at.database.pid) if size.is_full else None
+            add_round(rounds, work, served, with_consumers=size.is_full)
     return rounds
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from tests.benchmarks.metering import Cost, metered
 
 from tianyu.broker.embedded import EmbeddedBroker
@@ -23,7 +23,7 @@ from tianyu.schema.database import Database, sqlite_url
 from tianyu.schema.directory import ensure_site
 from tianyu.schema.migrate import upgrade
 from tianyu.schema.states import State
-from tianyu.schema.tables import Flux, FrameVerdict, Process, Queue, Run
+from tianyu.schema.tables import Flux, Frame, FrameVerdict, Process, Queue, Run
 from tianyu.schema.transitions.claim import Claim, claim_next
 from tianyu.schema.transitions.finish import Usage, succeed
 
@@ -62,6 +62,7 @@ class ChainCost:
     n_flux_rows: int
     n_sources: int
     misjudged_fraction: float
+    """Of the frames: what pass 1 stacked and the night did not want, or the contrary."""
 
     def cost(self, *, commits: bool, frames: int | None = None) -> Cost:
         """Return what it took from raw frames to rows of fluxes, masters apart.
@@ -94,70 +95,94 @@ def reduce_folders(
     out: Path,
     url: str | None = None,
     chunk_frames: int = 64,
+    *,
+    server_pid: int | None = None,
     around: Around = nullcontext,
 ) -> list[ChainCost]:
-    """Reduce folders one after the other into one database; return what each has cost."""
+    """Reduce folders one after the other into one database; return what each has cost.
+
+    Parameters
+    ----------
+    folders : list of Path
+    out : Path
+        For products, and the SQLite file.
+    url : str, optional
+        Of an empty database of a server.
+    chunk_frames : int
+    server_pid : int, optional
+        Process of that server, whose processor time is counted beside.
+    around : callable, optional
+    """
     out.mkdir(parents=True, exist_ok=True)
     database = Database(url or sqlite_url(out / "tianyu.sqlite"))
     try:
         upgrade(database)
         site_id = database.retry(lambda c: ensure_site(c, "local", out, 600.0))
         options = PublishOptions(chunk_frames=chunk_frames)
+        worker = _Worker(database, site_id, out, server_pid, around)
         return [
-            _reduce(database, RegisterRequest([f], site_id, out, options=options), f, around)
-            for f in folders
+            worker.reduce(RegisterRequest([folder], site_id, out, options=options), folder)
+            for folder in folders
         ]
     finally:
         database.dispose()
 
 
-def _reduce(
-    database: Database, request: RegisterRequest, folder: Path, around: Around
-) -> ChainCost:
-    with metered() as registration:
-        observations = register(database, request).observations
-    light = next(o for o in observations if o.kind == "light")
-    if light.run is None:
-        raise RuntimeError(f"nothing was published for {folder}")
-    manager = Manager(database, EmbeddedBroker(database))
-    with database.read() as connection:
-        queue_ids = list(connection.scalars(select(Queue.id)))
-    steps: dict[str, StepCost] = {}
-    while True:
-        claim = database.retry(lambda c: claim_next(c, queue_ids, "benchmark", 3600.0))
-        if claim is not None:
-            cost = steps.setdefault(claim.command, StepCost(claim.command))
-            _run(database, request, claim, cost, around)
-        elif not manager.poll():
-            break
-    _require_success(database)
-    return ChainCost(
-        n_frames=light.n_frames,
-        raw_bytes=sum(path.stat().st_size for path in folder.glob("light_*.fits")),
-        registration=registration,
-        steps=list(steps.values()),
-        **_results(database, light.run.run_id),
-    )
+@dataclass(frozen=True)
+class _Worker:
+    """Claims and runs processes, one after the other."""
 
+    database: Database
+    site_id: int
+    root: Path
+    server_pid: int | None
+    around: Around
 
-def _run(
-    database: Database, request: RegisterRequest, claim: Claim, cost: StepCost, around: Around
-) -> None:
-    context = StepContext(
-        database, claim.process_id, claim.run_id, claim.command, claim.attempt,
-        request.site_id, request.root,
-    )  # fmt: skip
-    parameters = validate(claim.command, claim.parameters)  # imports the step, not counted
-    with metered() as work, around(claim):
-        products = find_step(claim.command).run(parameters, context)
-    with metered() as commit, database.write() as connection:
-        products.write(connection)
-        succeed(connection, claim.process_id, claim.token, Usage())
-    cost.processes += 1
-    cost.work.add(work)
-    cost.commit.add(commit)
-    cost.stated_read += context.traffic.read
-    cost.stated_written += context.traffic.written
+    def reduce(self, request: RegisterRequest, folder: Path) -> ChainCost:
+        """Register a folder and work everything off."""
+        with metered(self.server_pid) as registration:
+            observations = register(self.database, request).observations
+        light = next(o for o in observations if o.kind == "light")
+        if light.run is None:
+            raise RuntimeError(f"nothing was published for {folder}")
+        steps = self._work_off()
+        _require_success(self.database)
+        return ChainCost(
+            n_frames=light.n_frames,
+            raw_bytes=sum(path.stat().st_size for path in folder.glob("light_*.fits")),
+            registration=registration,
+            steps=steps,
+            **_results(self.database, light.run.run_id),
+        )
+
+    def _work_off(self) -> list[StepCost]:
+        manager = Manager(self.database, EmbeddedBroker(self.database))
+        with self.database.read() as connection:
+            queue_ids = list(connection.scalars(select(Queue.id)))
+        steps: dict[str, StepCost] = {}
+        while True:
+            claim = self.database.retry(lambda c: claim_next(c, queue_ids, "benchmark", 3600.0))
+            if claim is not None:
+                self._run(claim, steps.setdefault(claim.command, StepCost(claim.command)))
+            elif not manager.poll():
+                return list(steps.values())
+
+    def _run(self, claim: Claim, cost: StepCost) -> None:
+        context = StepContext(
+            self.database, claim.process_id, claim.run_id, claim.command, claim.attempt,
+            self.site_id, self.root,
+        )  # fmt: skip
+        parameters = validate(claim.command, claim.parameters)  # imports the step, not counted
+        with metered(self.server_pid) as work, self.around(claim):
+            products = find_step(claim.command).run(parameters, context)
+        with metered(self.server_pid) as commit, self.database.write() as connection:
+            products.write(connection)
+            succeed(connection, claim.process_id, claim.token, Usage())
+        cost.processes += 1
+        cost.work.add(work)
+        cost.commit.add(commit)
+        cost.stated_read += context.traffic.read
+        cost.stated_written += context.traffic.written
 
 
 def _require_success(database: Database) -> None:
@@ -173,15 +198,15 @@ def _results(database: Database, run_id: int) -> dict[str, Any]:
         recipe = connection.scalar(select(Run.recipe).where(Run.id == run_id))
         n_rows = connection.scalar(select(func.count()).select_from(Flux).where(of_run))
         n_sources = connection.scalar(select(func.count(Flux.source_id.distinct())).where(of_run))
-        bad = connection.scalar(
-            select(func.count()).where(
-                FrameVerdict.run_id == run_id, FrameVerdict.is_good.is_(False)
-            )
-        )
-        n_frames = connection.scalar(select(func.count()).where(FrameVerdict.run_id == run_id))
+        good = FrameVerdict.is_good
+        misjudged, n_frames = connection.execute(
+            select(func.sum(case((Frame.is_stacked != good, 1), else_=0)), func.count())
+            .join(Frame, (Frame.run_id == run_id) & (Frame.image_id == FrameVerdict.image_id))
+            .where(FrameVerdict.run_id == run_id)
+        ).one()
     return {
         "recipe": recipe,
         "n_flux_rows": n_rows,
         "n_sources": n_sources,
-        "misjudged_fraction": (bad or 0) / max(n_frames or 0, 1),
+        "misjudged_fraction": int(misjudged) / n_frames,
     }

@@ -51,8 +51,16 @@ class Rounds:
     peaks: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class EmptyDatabase:
+    """A database on a server, and the process of the server."""
+
+    url: str
+    server_pid: int
+
+
 def add_round(
-    rounds: Rounds, work: Workload, url: str | None, *, with_consumers: bool = True
+    rounds: Rounds, work: Workload, served: EmptyDatabase | None, *, with_consumers: bool = True
 ) -> None:
     """Let everybody reduce the frames once.
 
@@ -61,8 +69,8 @@ def add_round(
     rounds : Rounds
         To be added to.
     work : Workload
-    url : str or None
-        Empty database of a server, for the chain on it; None: left out.
+    served : EmptyDatabase or None
+        For the chain on a server; None: left out.
     with_consumers : bool
         Also the engine with one and with two children.
     """
@@ -80,9 +88,9 @@ def add_round(
     two, one = _apart(rounds, "chain", run_chain, folders, None, work.chunk_frames)
     rounds.two_pass.append(two)
     rounds.one_pass.append(one)
-    if url is not None:
-        (served,) = _apart(rounds, "chain", run_chain, [work.folder], url, work.chunk_frames)
-        rounds.served.append(served)
+    if served is not None:
+        (night,) = _apart(rounds, "chain", run_chain, folders[:1], served, work.chunk_frames)
+        rounds.served.append(night)
     # Two chunks for each of two children.
     chunk = max(len(lights) // 4, 1)
     for children, found in ((1, rounds.one_child), (2, rounds.two_children)):
@@ -121,11 +129,14 @@ def run_photutils(folder: Path, n_frames: int) -> Cost:
     return cost.times(1.0 / n_frames)
 
 
-def run_chain(folders: list[Path], url: str | None, chunk_frames: int) -> list[ChainCost]:
+def run_chain(
+    folders: list[Path], served: EmptyDatabase | None, chunk_frames: int
+) -> list[ChainCost]:
     """Reduce folders, one night after the other."""
     out = _scratch("chain")
+    url, pid = (None, None) if served is None else (served.url, served.server_pid)
     try:
-        return reduce_folders(folders, out, url, chunk_frames)
+        return reduce_folders(folders, out, url, chunk_frames, server_pid=pid)
     finally:
         shutil.rmtree(out)
 

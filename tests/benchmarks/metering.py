@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+import psutil
+
 P = ParamSpec("P")
 Answer = TypeVar("Answer")
 
@@ -27,6 +29,8 @@ class Cost:
     cpu_s: float = 0.0
     bytes_read: int = 0
     bytes_written: int = 0
+    server_cpu_s: float = 0.0
+    """Processor time of the database server meanwhile, s."""
 
     def add(self, other: "Cost") -> None:
         """Sum up."""
@@ -34,6 +38,7 @@ class Cost:
         self.cpu_s += other.cpu_s
         self.bytes_read += other.bytes_read
         self.bytes_written += other.bytes_written
+        self.server_cpu_s += other.server_cpu_s
 
     def times(self, factor: float) -> "Cost":
         """Return a multiple, such as the cost per frame."""
@@ -42,19 +47,29 @@ class Cost:
             self.cpu_s * factor,
             round(self.bytes_read * factor),
             round(self.bytes_written * factor),
+            self.server_cpu_s * factor,
         )
 
 
 @contextmanager
-def metered() -> Iterator[Cost]:
-    """Measure the block; the value is filled in at its end."""
+def metered(server_pid: int | None = None) -> Iterator[Cost]:
+    """Measure the block; the value is filled in at its end.
+
+    Parameters
+    ----------
+    server_pid : int, optional
+        Process of a database server whose processor time is wanted as well.
+    """
     cost = Cost()
+    server = None if server_pid is None else psutil.Process(server_pid)
+    served_s = 0.0 if server is None else sum(server.cpu_times()[:2])
     before, cpu, start = _bytes(), time.process_time(), time.perf_counter()
     try:
         yield cost
     finally:
         cost.wall_s = time.perf_counter() - start
         cost.cpu_s = time.process_time() - cpu
+        cost.server_cpu_s = 0.0 if server is None else sum(server.cpu_times()[:2]) - served_s
         after = _bytes()
         cost.bytes_read, cost.bytes_written = after[0] - before[0], after[1] - before[1]
 

@@ -80,7 +80,7 @@ def main(n_frames: int = 32) -> None:
     nights = [benchmark_frames(BenchmarkNight(n_frames, night=night)) for night in (0, 1)]
     profiles = Profiles()
     with tempfile.TemporaryDirectory() as out:
-        reduce_folders(nights, Path(out), None, n_frames // 2, profiles.around)
+        reduce_folders(nights, Path(out), None, n_frames // 2, around=profiles.around)
     console = Console(width=100)
     for step, stats in profiles.of_step.items():
         console.print(as_tree(step, stats, profiles.frames[step]))

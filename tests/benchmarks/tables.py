@@ -130,6 +130,7 @@ def _median(costs: Sequence[Cost]) -> Cost:
         statistics.median(c.cpu_s for c in costs),
         round(statistics.median(c.bytes_read for c in costs)),
         round(statistics.median(c.bytes_written for c in costs)),
+        statistics.median(c.server_cpu_s for c in costs),
     )
 
 
@@ -139,6 +140,7 @@ def _numbers(cost: Cost, raw: float) -> dict[str, float]:
         "processor_ms": 1e3 * cost.cpu_s,
         "read": cost.bytes_read / raw,
         "written": cost.bytes_written / raw,
+        "server_processor_ms": 1e3 * cost.server_cpu_s,
     }
 
 

@@ -36,7 +36,7 @@ def test_frames_are_16_bits_with_stars_that_drift_as_stated(folder):
         pixels = masters.calibrate(fits.getdata(path))
         stars.append(astropy_sep.find_stars(pixels - np.median(pixels))[:, :2])
     for of_frame, there in zip(stars, truth, strict=True):
-        moved = stars[0][:8] + (there.dx - truth[0].dx, there.dy - truth[0].dy)
+        moved = np.add(stars[0][:8], (there.dx - truth[0].dx, there.dy - truth[0].dy))
         distance, _ = cKDTree(of_frame).query(moved)
         assert np.median(distance) < 0.05
 
