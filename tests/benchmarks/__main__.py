@@ -86,6 +86,7 @@ def _measure(
             measured |= comparison.ratios(rounds)
             steps = tables.steps_as_json(rounds)
             tables.print_steps(console, rounds)
+            tables.print_consumers(console, rounds)
         if only != "chain":
             console.print("rows, light curves, relative photometry …")
             measured |= database_path.rows_and_curves(

@@ -201,6 +201,7 @@ def _results(database: Database, run_id: int) -> dict[str, Any]:
         good = FrameVerdict.is_good
         misjudged, n_frames = connection.execute(
             select(func.sum(case((Frame.is_stacked != good, 1), else_=0)), func.count())
+            .select_from(FrameVerdict)
             .join(Frame, (Frame.run_id == run_id) & (Frame.image_id == FrameVerdict.image_id))
             .where(FrameVerdict.run_id == run_id)
         ).one()

@@ -1,13 +1,15 @@
 """Renew the figures of ``docs/performance.md``: ``python -m tests.benchmarks.document``.
 
 What stands between two marks is replaced by what the last ``make bench`` left in
-``build/bench.json`` and by the scaling study; everything else is written by hand.
+``build/bench.json``, by the scaling study, and by the last profile; everything else is written
+by hand.
 """
 
 import re
 from typing import Any
 
 from tests.benchmarks.goals import GOALS
+from tests.benchmarks.profile_frame import PROFILE
 from tests.benchmarks.scaling import REPOSITORY, measured_loads, read_answer
 from tests.benchmarks.scaling_figure import draw, table
 
@@ -23,6 +25,9 @@ def main() -> None:
     page = _replaced(page, "goals", _goals(answer))
     page = _replaced(page, "steps", _steps(answer))
     page = _replaced(page, "scaling", table(designs))
+    if PROFILE.is_file():
+        trees = [line.rstrip() for line in PROFILE.read_text().splitlines()]
+        page = _replaced(page, "profile", ["```", *trees, "```"])
     PAGE.write_text(page)
     draw(designs, FIGURE)
     print(f"written: {PAGE}, {FIGURE}")

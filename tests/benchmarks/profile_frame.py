@@ -1,5 +1,7 @@
 """Where the milliseconds of one frame go: ``python -m tests.benchmarks.profile_frame [frames]``.
 
+The trees are also left in ``build/profile.txt``, for ``docs/performance.md``.
+
 Two nights are reduced with chunks of half their frames. The first chunk of a step warms
 everything up, the second is profiled: a tree of the project's own functions, in ms of processor
 time per frame, what they spend in NumPy, SEP and SQLAlchemy counted to them.
@@ -17,7 +19,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.tree import Tree
 from tests.benchmarks.chain import reduce_folders
 from tests.benchmarks.night import BenchmarkNight, benchmark_frames
@@ -25,23 +26,14 @@ from tests.benchmarks.night import BenchmarkNight, benchmark_frames
 from tianyu.schema.transitions.claim import Claim
 
 STEPS = ("calibrate_align", "extract_flux", "measure_frames")
-SHOWN_MS = 0.5
+SHOWN_MS = 0.3
+DEEPEST = 4
+"""Levels of calls that are shown."""
+PROFILE = Path(__file__).resolve().parents[2] / "build" / "profile.txt"
 ROOT = str(Path(__file__).resolve().parents[2])
 
 Function = tuple[str, int, str]
 """File, line and name, as the profiler knows it."""
-
-PROTOTYPE = (
-    ("read uint16 → float32 and calibrate", 12.0, 3.2),
-    ("sky, 64 px mesh", 49.0, 9.0),
-    ("find stars", 44.0, 4.0),
-    ("shift", 26.0, 2.0),
-    ("add to the stack", 25.0, 1.4),
-    ("read and calibrate again, sky off", 12.0, 3.2),
-    ("fluxes, 900 stars, 3 radii + annulus", 22.0, 3.1),
-    ("store 900 rows", 7.3, 3.0),
-)
-"""Stages, plain code, and the best prototype seen, ms on a quiet 2-core machine."""
 
 
 class Profiles:
@@ -74,17 +66,18 @@ class Profiles:
 
 
 def main(n_frames: int = 32) -> None:
-    """Print one tree per step, and the stages of the prototype."""
+    """Print one tree per step."""
     warnings.simplefilter("ignore")
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     nights = [benchmark_frames(BenchmarkNight(n_frames, night=night)) for night in (0, 1)]
     profiles = Profiles()
     with tempfile.TemporaryDirectory() as out:
         reduce_folders(nights, Path(out), None, n_frames // 2, around=profiles.around)
-    console = Console(width=100)
+    console = Console(width=100, record=True)
     for step, stats in profiles.of_step.items():
         console.print(as_tree(step, stats, profiles.frames[step]))
-    console.print(_prototype())
+    PROFILE.parent.mkdir(exist_ok=True)
+    PROFILE.write_text(console.export_text())
 
 
 def as_tree(step: str, stats: pstats.Stats, frames: int) -> Tree:
@@ -125,6 +118,8 @@ def _grow(
     total_s: float,
     above: set[Function],
 ) -> None:
+    if len(above) > DEEPEST:
+        return
     below = {f: s for f, s in calls.get(function, {}).items() if f not in above}
     for callee, seconds in sorted(below.items(), key=lambda item: -item[1]):
         if seconds * to_ms >= SHOWN_MS:
@@ -134,16 +129,6 @@ def _grow(
     own_s = total_s - sum(below.values())
     if below and own_s * to_ms >= SHOWN_MS:
         tree.add(f"{own_s * to_ms:7.1f} ms  itself and libraries")
-
-
-def _prototype() -> Table:
-    table = Table(title="The prototype's stages, ms")
-    table.add_column("stage")
-    table.add_column("plain", justify="right")
-    table.add_column("best seen", justify="right")
-    for stage, plain, best in PROTOTYPE:
-        table.add_row(stage, f"{plain:g}", f"{best:g}")
-    return table
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ PUBLISHED_GAIN = {"calibration": 1.41, "alignment": 3.57, "flux extraction": 2.0
 """Median throughput with five consumers over that with one (arXiv 2505.09107, abstract)."""
 _LINES = ((ACCENT, "-"), (ACCENT, ":"), (POINT, "-"), (INK, "-"))
 _SHOWN = (1, 2, 5, 16, 64)
+_MARKS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 Rates = dict[tuple[str, str], list[float]]
 """Frames per second for each number of consumers, by load and storage."""
@@ -55,7 +56,8 @@ def _draw_rates(axes: Axes, designs: dict[str, list[Load]]) -> None:
     one = simulate([whole(designs["one pass"], "one pass")])["one pass", STORAGES[-1].name]
     axes.plot(CONSUMERS, one, "--", color=INK, label=f"one pass, {STORAGES[-1].name}")
     axes.axhline(TELESCOPE_MB_PER_S / RAW_MB, color=REJECTED, linewidth=0.8)
-    axes.text(1.1, 1.08 * TELESCOPE_MB_PER_S / RAW_MB, "telescope, 500 MB/s", color=REJECTED)
+    axes.text(1.1, 1.05 * TELESCOPE_MB_PER_S / RAW_MB, "telescope, 500 MB/s", color=REJECTED)
+    axes.set_ylim(top=3.0 * max(TELESCOPE_MB_PER_S / RAW_MB, axes.dataLim.ymax))
     axes.set(xscale="log", yscale="log", xlabel="consumers, one core each",
              ylabel="frames per second", title="Chain, simulated from measured costs")  # fmt: skip
     _ticks(axes)
@@ -84,6 +86,9 @@ def _draw_gains(axes: Axes, designs: dict[str, list[Load]]) -> None:
 def _ticks(axes: Axes) -> None:
     axes.set_xticks(_SHOWN, [str(n) for n in _SHOWN])
     axes.minorticks_off()
+    low, high = axes.get_ylim()
+    axes.set_yticks([n for n in _MARKS if low <= n <= high])
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(visible=True)
 
 

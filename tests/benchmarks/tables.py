@@ -70,6 +70,23 @@ def print_steps(console: Console, rounds: Rounds) -> None:
     console.print("astropy reads by memory maps, which no counter of the system shows")
 
 
+def print_consumers(console: Console, rounds: Rounds) -> None:
+    """Print the time of every step with one and with two children."""
+    if not rounds.one_child:
+        return
+    table = Table(title="Time on the clock, s, with one and with two children")
+    table.add_column("step")
+    for name in ("one", "two", "gain"):
+        table.add_column(name, justify="right")
+    for step in rounds.one_child[0].by_step:
+        one, two = (
+            statistics.median(spans.by_step[step] for spans in found)
+            for found in (rounds.one_child, rounds.two_children)
+        )
+        table.add_row(step, f"{one:.2f}", f"{two:.2f}", f"{one / max(two, 1e-6):.2f}")
+    console.print(table)
+
+
 def print_ratios(console: Console, measured: Mapping[str, Measured]) -> None:
     """Print the goals with what was measured."""
     table = Table(title="Goals: medians; spread over the rounds; ratios of processor times")

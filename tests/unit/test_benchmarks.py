@@ -7,6 +7,7 @@ import pytest
 from astropy.io import fits
 from scipy.spatial import cKDTree
 from tests.benchmarks import astropy_sep, goals, scaling
+from tests.benchmarks.chain import reduce_folders
 from tests.benchmarks.goals import BY_NAME, Measured
 from tests.benchmarks.night import BenchmarkNight, _write, light_paths, read_truth
 from tests.benchmarks.plain_masters import PlainMasters
@@ -50,6 +51,20 @@ def test_the_opponent_recovers_shifts_and_fluxes(folder, tmp_path):
     transparency = np.array([t.transparency for t in truth])
     relative = np.median(flux / flux[0], axis=1)
     np.testing.assert_allclose(relative, transparency / transparency[0], rtol=0.05)
+
+
+def test_the_chain_counts_the_bytes_of_every_step(night_folder, tmp_path):
+    (night,) = reduce_folders([night_folder], tmp_path, chunk_frames=6)
+    assert (night.n_frames, night.recipe) == (12, "light_curves")
+    assert night.n_flux_rows > 0
+    steps = {step.step: step for step in night.steps}
+    assert steps["extract_flux"].processes == 2
+    # Each frame is read once to be measured; what else is read are masters and rows.
+    assert steps["extract_flux"].stated_read >= night.raw_bytes
+    assert steps["extract_flux"].work.bytes_read >= night.raw_bytes
+    total, longer = night.cost(commits=True), night.cost(commits=True, frames=120)
+    assert total.cpu_s > night.cost(commits=False).cpu_s > 0.0
+    assert total.bytes_read < longer.bytes_read < 10 * total.bytes_read
 
 
 def test_an_average_moves_frames_back_by_their_shifts(tmp_path):
