@@ -107,6 +107,7 @@ def _compare_chains(size: Size, at: database_path.Servers, console: Console) -> 
         size.n_align,
         size.chunk_frames,
     )
+    comparison.warm_up()
     rounds = Rounds()
     for i in range(size.rounds):
         console.print(f"round {i + 1} of {size.rounds} …")

@@ -27,7 +27,8 @@ from tianyu.schema.tables import Flux, Frame, FrameVerdict, Process, Queue, Run
 from tianyu.schema.transitions.claim import Claim, claim_next
 from tianyu.schema.transitions.finish import Usage, succeed
 
-MASTERS = ("master_bias", "master_dark", "master_flat")
+RADII_FWHM = (1.0, 1.5, 2.0)
+"""As many apertures as the opponents have; by default the chain measures eight."""
 TO_FLUXES = (
     "choose_reference", "calibrate_align", "select_frames", "stack_frames", "solve_field",
     "detect_sources", "match_catalogue", "fixed_pattern", "extract_flux", "adopt_template",
@@ -118,7 +119,8 @@ def reduce_folders(
     try:
         upgrade(database)
         site_id = database.retry(lambda c: ensure_site(c, "local", out, 600.0))
-        options = PublishOptions(chunk_frames=chunk_frames)
+        apertures = {"radii_fwhm": RADII_FWHM}
+        options = PublishOptions(chunk_frames=chunk_frames, steps={"detect_sources": apertures})
         worker = _Worker(database, site_id, out, server_pid, around)
         return [
             worker.reduce(RegisterRequest([folder], site_id, out, options=options), folder)

@@ -16,6 +16,8 @@ from tests.benchmarks.metering import Cost, in_fresh_process, metered, read_all
 from tests.benchmarks.night import CACHE, light_paths
 from tests.benchmarks.plain_masters import PlainMasters
 
+from tianyu.pipelines.simulation import NightPlan, simulate_night
+
 Answer = TypeVar("Answer")
 
 SURVEY_FRAMES = 500
@@ -57,6 +59,14 @@ class EmptyDatabase:
 
     url: str
     server_pid: int
+
+
+def warm_up() -> None:
+    """Reduce a small night: what is compiled at first use is there before the clock runs."""
+    small = CACHE / "frames" / "small"
+    if not (small / "truth.json").is_file():
+        in_fresh_process(simulate_night, NightPlan.small(), small)
+    in_fresh_process(run_chain, [small], None, 6)
 
 
 def add_round(

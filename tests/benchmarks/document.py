@@ -76,7 +76,7 @@ def _steps(answer: dict[str, Any]) -> list[str]:
     return lines
 
 
-LEAST_SHOWN_MS = 0.2
+LEAST_SHOWN_MS = 1.0
 
 
 def _step(name: str, cost: dict[str, float]) -> str:

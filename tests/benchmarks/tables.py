@@ -163,7 +163,7 @@ def _numbers(cost: Cost, raw: float) -> dict[str, float]:
 
 def _add(table: Table, name: str, cost: Cost, raw: float, style: str = "") -> None:
     numbers = _numbers(cost, raw)
-    if numbers["ms"] < 0.1 and not style:
+    if numbers["ms"] < 0.5 and not style:
         return
     cells = (f"{numbers['ms']:.1f}", f"{numbers['processor_ms']:.1f}")
     table.add_row(name, *cells, f"{numbers['read']:.2f}", f"{numbers['written']:.2f}", style=style)
