@@ -59,7 +59,7 @@ def _draw_rates(axes: Axes, designs: dict[str, list[Load]]) -> None:
     axes.text(1.1, 1.05 * TELESCOPE_MB_PER_S / RAW_MB, "telescope, 500 MB/s", color=REJECTED)
     axes.set(xscale="log", yscale="log", xlabel="consumers, one core each",
              ylabel="frames per second", title="Chain, simulated from measured costs")  # fmt: skip
-    axes.set_ylim(top=2.0 * max(TELESCOPE_MB_PER_S / RAW_MB, max(map(max, rates.values()))))
+    axes.set_ylim(top=2.0 * max(TELESCOPE_MB_PER_S / RAW_MB, *map(max, rates.values())))
     _ticks(axes)
     axes.legend(fontsize=7)
 
