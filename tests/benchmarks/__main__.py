@@ -8,7 +8,8 @@ import json
 import os
 import sys
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -62,10 +63,15 @@ def main() -> int:
     # Libraries must not start threads: everybody has one core.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     console = Console(width=None if sys.stdout.isatty() else 120)
-    measured, steps = _measure(size, given.only, console)
+    measured: dict[str, Measured] = {}
+    steps: dict[str, object] = {}
+    for part in _parts(size, given.only, console):
+        measured |= part.ratios
+        steps |= part.steps
+        # After each part: the last ones take long, and somebody may lose patience.
+        worse = goals.regressions(measured, size.kind)
+        _write(measured, steps, worse)
     tables.print_ratios(console, measured)
-    worse = goals.regressions(measured, size.kind)
-    _write(measured, steps, worse)
     console.print(f"written: {ANSWER}")
     if given.store:
         goals.store(measured, size.kind)
@@ -75,28 +81,29 @@ def main() -> int:
     return 1 if worse else 0
 
 
-def _measure(
-    size: Size, only: str | None, console: Console
-) -> tuple[dict[str, Measured], dict[str, object]]:
-    measured: dict[str, Measured] = {}
-    steps: dict[str, object] = {}
+@dataclass(frozen=True)
+class Part:
+    """Some of the ratios, and what stands behind them."""
+
+    ratios: dict[str, Measured]
+    steps: dict[str, object] = field(default_factory=dict)
+
+
+def _parts(size: Size, only: str | None, console: Console) -> Iterator[Part]:
     with database_path.servers() as at:
         if only != "database":
             rounds = _compare_chains(size, at, console)
-            measured |= comparison.ratios(rounds)
-            steps = tables.steps_as_json(rounds)
             tables.print_steps(console, rounds)
             tables.print_consumers(console, rounds)
+            yield Part(comparison.ratios(rounds), tables.steps_as_json(rounds))
         if only != "chain":
             console.print("rows, light curves, relative photometry …")
-            measured |= database_path.rows_and_curves(
-                at, rounds=size.rounds, n_frames=size.n_epochs
-            )
+            found = database_path.rows_and_curves(at, rounds=size.rounds, n_frames=size.n_epochs)
+            yield Part(found)
             console.print("the engine's own cost …")
-            measured |= database_path.overheads(at, rounds=size.rounds, processes=size.n_noops)
+            yield Part(database_path.overheads(at, rounds=size.rounds, processes=size.n_noops))
     if only != "chain" and size.with_million:
-        measured |= database_path.poll_of_a_million(1_000_000)
-    return measured, steps
+        yield Part(database_path.poll_of_a_million(1_000_000))
 
 
 def _compare_chains(size: Size, at: database_path.Servers, console: Console) -> Rounds:

@@ -22,6 +22,7 @@ def main() -> None:
     answer = read_answer()
     designs = measured_loads(answer)
     page = PAGE.read_text()
+    page = _replaced(page, "run", _run(answer))
     page = _replaced(page, "goals", _goals(answer))
     page = _replaced(page, "steps", _steps(answer))
     page = _replaced(page, "scaling", table(designs))
@@ -40,6 +41,16 @@ def _replaced(page: str, name: str, lines: list[str]) -> str:
         raise ValueError(f"{PAGE} has no marks <!-- {name} --> and <!-- /{name} -->")
     text = "\n".join(lines)
     return pattern.sub(lambda found: f"{found[1]}{text}\n{found[2]}", page)
+
+
+def _run(answer: dict[str, Any]) -> list[str]:
+    machine, steps = answer["machine"], answer["steps"]
+    rounds = len(answer["ratios"]["chain_vs_astropy_sep"]["rounds"])
+    return [
+        f"{steps['frames']} frames, {steps['sources']} sources, {rounds} "
+        f"round{'s' * (rounds != 1)}, {machine['cores']} cores, {machine['memory_gb']:g} GB, "
+        f"Python {machine['python']}; load of the machine {machine['load'][0]:.1f}."
+    ]
 
 
 def _goals(answer: dict[str, Any]) -> list[str]:

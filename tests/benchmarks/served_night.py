@@ -15,7 +15,7 @@ from tests.benchmarks.database_path import Servers, servers
 from tests.integration.served.installation import Installation, Service
 
 from tianyu.schema.states import State
-from tianyu.schema.tables import Attempt, Flux, RelativeFlux
+from tianyu.schema.tables import Attempt, Flux, Process, RelativeFlux
 
 PATIENCE_S = 4 * 3600.0
 LOOK_S = 0.5
@@ -42,6 +42,8 @@ class ServedNight:
     registration_s: float
     total_s: float
     by_step: dict[str, float]
+    peak_after: dict[str, int]
+    """Largest resident size of a child so far, when a step had ended, bytes."""
     n_flux_rows: int
     n_relative_rows: int
     peak_bytes: int
@@ -135,14 +137,21 @@ def _peak_bytes(os_pid: int) -> int:
 
 
 def _counted(installation: Installation) -> dict[str, Any]:
+    peaks = (
+        select(Process.command, func.max(Attempt.peak_memory_bytes))
+        .join(Process, Process.id == Attempt.process_id)
+        .group_by(Process.command)
+    )
     sums = select(
         func.sum(Attempt.cpu_s), func.sum(Attempt.bytes_read), func.sum(Attempt.bytes_written)
     )
     with installation.database.read() as connection:
+        peak_after = {command: int(peak) for command, peak in connection.execute(peaks)}
         cpu_s, files_read, files_written = connection.execute(sums).one()
         n_flux = connection.scalar(select(func.count()).select_from(Flux))
         n_relative = connection.scalar(select(func.count()).select_from(RelativeFlux))
     return {
+        "peak_after": peak_after,
         "cpu_s": float(cpu_s),
         "files_read": int(files_read),
         "files_written": int(files_written),
@@ -172,7 +181,10 @@ def show(night: ServedNight, title: str, published: dict[str, str]) -> None:
         "products written": f"{night.files_written / raw:.2f}",
         "processor time of the steps": f"{night.cpu_s:.1f} s",
         "peak memory of a child": f"{night.peak_bytes / 1e6:.0f} MB",
-        **{f"span of {step}": f"{span:.1f} s" for step, span in night.by_step.items()},
+        **{
+            f"span of {step}, peak so far": f"{span:.1f} s, {night.peak_after[step] / 1e6:.0f} MB"
+            for step, span in night.by_step.items()
+        },
     }.items():
         table.add_row(name, value, published.get(name, ""))
     console.print(table)
