@@ -46,11 +46,12 @@ def _replaced(page: str, name: str, lines: list[str]) -> str:
 def _run(answer: dict[str, Any]) -> list[str]:
     machine, steps = answer["machine"], answer["steps"]
     rounds = len(answer["ratios"]["chain_vs_astropy_sep"]["rounds"])
-    return [
+    text = (
         f"{steps['frames']} frames, {steps['sources']} sources, {rounds} "
         f"round{'s' * (rounds != 1)}, {machine['cores']} cores, {machine['memory_gb']:g} GB, "
         f"Python {machine['python']}; load of the machine {machine['load'][0]:.1f}."
-    ]
+    )
+    return [text]
 
 
 def _goals(answer: dict[str, Any]) -> list[str]:
