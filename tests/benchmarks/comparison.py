@@ -1,6 +1,7 @@
 """The chains beside each other: rounds in which everybody reduces the same frames in turn."""
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -161,10 +162,9 @@ def run_consumers(children: int, folder: Path, chunk_frames: int) -> Spans:
 
 
 def _scratch(name: str) -> Path:
-    folder = CACHE / "scratch" / name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
+    folder = CACHE / "scratch"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
 
 
 def ratios(rounds: Rounds) -> dict[str, Measured]:
