@@ -31,9 +31,7 @@ class Size:
     n_photutils: int
     n_align: int
     chunk_frames: int
-    n_epochs: int
     n_noops: int
-    with_million: bool
 
     @property
     def is_full(self) -> bool:
@@ -41,8 +39,8 @@ class Size:
         return self.kind.startswith("full")
 
 
-FULL = Size("full", 3, 128, 4, 16, 64, 999, 1000, with_million=True)
-QUICK = Size("quick", 1, 8, 1, 4, 8, 200, 200, with_million=False)
+FULL = Size("full", 3, 128, 4, 16, 64, 1000)
+QUICK = Size("quick", 1, 8, 1, 4, 8, 200)
 
 
 def main() -> int:
@@ -98,11 +96,12 @@ def _parts(size: Size, only: str | None, console: Console) -> Iterator[Part]:
             yield Part(comparison.ratios(rounds), tables.steps_as_json(rounds))
         if only != "chain":
             console.print("rows, light curves, relative photometry …")
-            found = database_path.rows_and_curves(at, rounds=size.rounds, n_frames=size.n_epochs)
-            yield Part(found)
+            yield Part(database_path.storing(at, rounds=size.rounds))
+            if size.is_full:
+                yield Part(database_path.curves(at, rounds=size.rounds))
             console.print("the engine's own cost …")
             yield Part(database_path.overheads(at, rounds=size.rounds, processes=size.n_noops))
-    if only != "chain" and size.with_million:
+    if only != "chain" and size.is_full:
         yield Part(database_path.poll_of_a_million(1_000_000))
 
 
