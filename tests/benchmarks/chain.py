@@ -119,13 +119,15 @@ def reduce_folders(
     try:
         upgrade(database)
         site_id = database.retry(lambda c: ensure_site(c, "local", out, 600.0))
-        apertures = {"radii_fwhm": RADII_FWHM}
-        options = PublishOptions(chunk_frames=chunk_frames, steps={"detect_sources": apertures})
         worker = _Worker(database, site_id, out, server_pid, around)
-        return [
-            worker.reduce(RegisterRequest([folder], site_id, out, options=options), folder)
-            for folder in folders
-        ]
+        costs = []
+        for folder in folders:
+            # Later nights are measured as the first one was: a choice would be another template.
+            steps = {} if costs else {"detect_sources": {"radii_fwhm": RADII_FWHM}}
+            options = PublishOptions(chunk_frames=chunk_frames, steps=steps)
+            request = RegisterRequest([folder], site_id, out, options=options)
+            costs.append(worker.reduce(request, folder))
+        return costs
     finally:
         database.dispose()
 

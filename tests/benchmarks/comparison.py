@@ -18,6 +18,7 @@ from tests.benchmarks.night import CACHE, light_paths
 from tests.benchmarks.plain_masters import PlainMasters
 
 from tianyu.pipelines.simulation import NightPlan, simulate_night
+from tianyu.publisher.recipes import LIGHT_CURVES_ONE_PASS
 
 Answer = TypeVar("Answer")
 
@@ -97,6 +98,8 @@ def add_round(
     )
     folders = [work.folder, work.next_night]
     two, one = _apart(rounds, "chain", run_chain, folders, None, work.chunk_frames)
+    if one.recipe != LIGHT_CURVES_ONE_PASS.name:
+        raise RuntimeError(f"the second night took the recipe {one.recipe}, not the one pass")
     rounds.two_pass.append(two)
     rounds.one_pass.append(one)
     if served is not None:
