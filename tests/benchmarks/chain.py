@@ -28,7 +28,7 @@ from tianyu.schema.transitions.claim import Claim, claim_next
 from tianyu.schema.transitions.finish import Usage, succeed
 
 RADII_FWHM = (1.0, 1.5, 2.0)
-"""As many apertures as the opponents have; by default the chain measures eight."""
+"""As many apertures as the opponents have; by default the chain measures six."""
 TO_FLUXES = (
     "choose_reference", "calibrate_align", "select_frames", "stack_frames", "solve_field",
     "detect_sources", "match_catalogue", "fixed_pattern", "extract_flux", "adopt_template",

@@ -16,10 +16,10 @@ from tests.benchmarks.scaling import Load, Storage, saturation, throughput
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Three frames of 256×256 pixels with 40 stars."""
+    """Three frames of 256×256 pixels with 120 stars."""
     cache = pytest.MonkeyPatch()
     cache.setattr("tests.benchmarks.night.CACHE", tmp_path_factory.mktemp("cache"))
-    night = BenchmarkNight(3, width=256, height=256, n_stars=40)
+    night = BenchmarkNight(3, width=256, height=256, n_stars=120)
     try:
         _write(night)
         return night.folder
