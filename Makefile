@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test storm acceptance-docker acceptance-sites acceptance-scale lint format lock bench clean
+.PHONY: demo test storm acceptance-docker acceptance-sites acceptance-scale
+.PHONY: lint format lock bench bench-quick bench-live clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tianyu demo --out demo-output
@@ -24,11 +25,19 @@ format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# What the engine costs per process, beside the raw cost of commits and confirms.
+# How fast it is beside astropy + SEP and photutils, step by step, with servers of its own: tables,
+# build/bench.json, and an error where a ratio is worse than in tests/benchmarks/ratios.json.
 bench: $(VENV)/.installed
-	$(BIN)/python tests/benchmarks/engine_overhead.py
-	$(BIN)/python -m tests.benchmarks.served_overhead
-	$(BIN)/python -m tests.benchmarks.million
+	sh tests/install_servers.sh
+	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+bench-quick: $(VENV)/.installed
+	sh tests/install_servers.sh
+	$(BIN)/python -m tests.benchmarks --quick $(BENCH)
+
+# How soon a frame of an open night has its relative fluxes, embedded and served.
+bench-live: $(VENV)/.installed
+	sh tests/install_servers.sh
 	$(BIN)/python -m tests.benchmarks.live_latency
 
 # The engine under fire: a thousand random stories, every planted mistake, every fault, and a storm

@@ -68,6 +68,19 @@ class ServerProcess(Server):
         """Whether it has been started and has not ended; a paused one counts."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Its process id.
+
+        Raises
+        ------
+        ServerFailedError
+            If it has not been started.
+        """
+        if self._process is None:
+            raise ServerFailedError(f"the {self.name} has not been started")
+        return self._process.pid
+
     def launch(self) -> None:
         """Spawn it."""
         self._process = self.spawn(self.command())

@@ -58,6 +58,7 @@ class Installation:
     services: list[Service] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
     """More of them, for what is started from now on."""
+    patience_s: float = PATIENCE_S
 
     def __post_init__(self) -> None:
         self.database = Database(self.database_url)
@@ -90,7 +91,7 @@ class Installation:
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=self.patience_s,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -121,7 +122,7 @@ class Installation:
         AssertionError
             With the logs of the services, if it does not come true.
         """
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self.patience_s
         while not is_so():
             assert time.monotonic() < deadline, f"{what} never came\n{self.logs()}"
             time.sleep(0.02)
