@@ -18,6 +18,7 @@ from tianyu.pipelines.simulation.plan import (
     SignalPlan,
     Site,
     Tracking,
+    TransitPlan,
     Weather,
 )
 from tianyu.pipelines.simulation.psf import MoffatPsf, render_stars
@@ -53,6 +54,7 @@ __all__ = [
     "Stars",
     "Tracking",
     "Transit",
+    "TransitPlan",
     "Weather",
     "build_scene",
     "make_detector",

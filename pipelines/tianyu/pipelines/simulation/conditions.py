@@ -32,9 +32,9 @@ class FrameConditions:
         Its file's name.
     jd_utc_mid, bjd_tdb_mid : float
         Middle of the exposure; the second for the field's centre (days).
-    dx, dy, rotation_deg : float
-        A star at (x, y) of the scene is rotated about the frame's centre, then moved by
-        (dx, dy) pixels. Positive angles go from +x towards +y.
+    dx, dy, rotation_deg, scale : float
+        A star at (x, y) of the scene is rotated and scaled about the frame's centre, then moved
+        by (dx, dy) pixels. Positive angles go from +x towards +y.
     fwhm_pix, elongation, angle_deg : float
         Of the stars, see `MoffatPsf`.
     sky_e : float
@@ -71,6 +71,7 @@ class FrameConditions:
     throughput: float
     scintillation: float
     is_cloudy: bool
+    scale: float = 1.0
 
     def transform(self, centre: tuple[float, float]) -> AffineTransform:
         """Return the map from the scene's pixels to this frame's.
@@ -80,8 +81,8 @@ class FrameConditions:
         centre : tuple of float
             ``(x, y)`` of the frame's centre, about which the field rotates.
         """
-        cosine = math.cos(math.radians(self.rotation_deg))
-        sine = math.sin(math.radians(self.rotation_deg))
+        cosine = self.scale * math.cos(math.radians(self.rotation_deg))
+        sine = self.scale * math.sin(math.radians(self.rotation_deg))
         x, y = centre
         return AffineTransform(
             a=cosine,
@@ -187,6 +188,13 @@ def _wander(
     return dx + jitter[0], dy + jitter[1]
 
 
+def _rotation(plan: NightPlan, fraction: FloatArray) -> FloatArray:
+    """Slow rotation of the field (degrees), and half a turn once the mount has crossed over."""
+    flip = plan.tracking.flip_fraction
+    half_turn = 0.0 if flip is None else 180.0 * (fraction > flip)
+    return np.asarray(plan.tracking.rotation_deg * fraction + half_turn, dtype=np.float64)
+
+
 def night_conditions(plan: NightPlan) -> tuple[FrameConditions, ...]:
     """Draw the conditions of all lights of a night, in order of time.
 
@@ -227,7 +235,8 @@ def _columns(plan: NightPlan, cloud_transparency: FloatArray) -> dict[str, Float
         "bjd_tdb_mid": ephemeris.bjd_tdb(utc, plan.field.ra_deg, plan.field.dec_deg),
         "dx": dx,
         "dy": dy,
-        "rotation_deg": plan.tracking.rotation_deg * fraction,
+        "rotation_deg": _rotation(plan, fraction),
+        "scale": _between(plan.tracking.scale, fraction),
         "fwhm_pix": _between(weather.fwhm_pix, smooth_curve(fraction, rng)),
         "elongation": _between(weather.elongation, smooth_curve(fraction, rng)),
         "angle_deg": _between((0.0, 180.0), smooth_curve(fraction, rng)),

@@ -136,11 +136,28 @@ class Tracking:
     jitter_pix: float = 0.15
     rotation_deg: float = 0.05
     """Rotation about the frame's centre from the first frame to the last."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Scale about the frame's centre in the first and in the last frame: focus and temperature."""
+    flip_fraction: float | None = None
+    """Part of the night after which a German mount has crossed the meridian, and the field is
+    turned by 180°; None: never."""
+
+
+@dataclass(frozen=True)
+class TransitPlan:
+    """One more star with a transit."""
+
+    mag: float
+    depth: float
+    duration_h: float = 1.3
+    ingress_fraction: float = 0.15
+    mid_fraction: float = 0.5
+    """Mid-transit, as a part of the night."""
 
 
 @dataclass(frozen=True)
 class SignalPlan:
-    """The three stars of the field that vary; a depth or amplitude of 0 leaves one constant."""
+    """The stars of the field that vary; a depth or amplitude of 0 leaves one constant."""
 
     transit_mag: float = 13.2
     transit_depth: float = 0.015
@@ -156,6 +173,7 @@ class SignalPlan:
     eclipse_depth: float = 0.30
     eclipse_duration_h: float = 1.1
     eclipse_mid_fraction: float = 0.35
+    more_transits: tuple[TransitPlan, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -226,6 +244,8 @@ class NightPlan:
             )
         if self.n_stars < 3:
             raise ValueError(f"{self.n_stars} stars are too few: three of them carry the signals")
+        if min(self.tracking.scale) <= 0.0:
+            raise ValueError(f"the scales {self.tracking.scale} must be positive")
         if not 1.0 < self.weather.moffat_beta <= 6.0:
             raise ValueError(
                 f"a Moffat profile with beta {self.weather.moffat_beta} has no finite flux "

@@ -179,10 +179,25 @@ def _planned_signals(
         want.eclipse_duration_h / 24.0,
         want.eclipse_depth,
     )
+    more = (
+        (
+            one.depth,
+            one.mag,
+            Transit(
+                -1,
+                begin + one.mid_fraction * span,
+                one.duration_h / 24.0,
+                one.depth,
+                one.ingress_fraction,
+            ),
+        )
+        for one in want.more_transits
+    )
     every: tuple[tuple[float, float, Signal], ...] = (
         (want.transit_depth, want.transit_mag, transit),
         (want.pulsation_amplitude_mag, want.pulsation_mag, pulsation),
         (want.eclipse_depth, want.eclipse_mag, eclipse),
+        *more,
     )
     return tuple((mag, signal) for size, mag, signal in every if size != 0.0)
 
