@@ -15,9 +15,7 @@ from tianyu.schema.database import Database, sqlite_url
 MATCH_PIX = 1.5
 """Sources and stars this near to each other in a frame are the same."""
 
-SPOILT = int(
-    FluxFlag.SATURATED | FluxFlag.OFF_FRAME | FluxFlag.NEAR_EDGE | FluxFlag.NO_BACKGROUND
-)
+SPOILT = int(FluxFlag.SATURATED | FluxFlag.OFF_FRAME | FluxFlag.NEAR_EDGE | FluxFlag.NO_BACKGROUND)
 """Epochs that no error bar can be asked to describe."""
 
 _POINTS = """
