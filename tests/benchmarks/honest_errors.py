@@ -44,7 +44,7 @@ BASE = NightPlan(
     n_stars=520,
     cadence_s=75.0,
     weather=Weather(n_cloudy=0),
-    field=Field(count_slope=0.12),
+    field=Field(count_slope=0.12, reach_pix=300.0),
     signals=NO_SIGNALS,
 )
 """Twilight at the begin, moonlight at the end, changing seeing, cosmic rays, hot pixels."""

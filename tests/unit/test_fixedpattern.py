@@ -8,8 +8,8 @@ from tianyu.pipelines.science.fixedpattern import (
     FEWEST_LOOKS,
     PatternFrames,
     frames_that_fit,
-    star_footprints,
 )
+from tianyu.pipelines.science.footprints import star_footprints
 from tianyu.pipelines.steps.fixed_pattern import choose_frames
 
 SHAPE = (60, 80)

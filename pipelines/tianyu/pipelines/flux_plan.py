@@ -10,9 +10,17 @@ from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError, UnusableDataError
 from tianyu.pipelines.measuring import MeasuredFrame
 from tianyu.pipelines.science.apertures import ApertureFluxes, measure_fluxes
-from tianyu.pipelines.science.arrays import AnyArray, BoolArray, FloatArray, IntArray
+from tianyu.pipelines.science.arrays import (
+    AnyArray,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    MaskImage,
+)
 from tianyu.pipelines.science.flags import FluxFlag
+from tianyu.pipelines.science.footprints import star_footprints
 from tianyu.pipelines.science.gain import MeasuredGain
+from tianyu.pipelines.science.stamps import UNDER_STAR
 from tianyu.pipelines.science.transform import AffineTransform
 from tianyu.schema.tables import Aperture, Reduction, Source, SourcePosition
 
@@ -41,6 +49,9 @@ class FluxPlan:
     noise_gain: float | None
     is_scaled: tuple[bool, ...] = ()
     """Which radii were given in units of the FWHM; the others are fixed."""
+    peak: FloatArray | None = None
+    """Central brightness of each source on the template, ADU; NaN of what was placed. With it the
+    light of every star is kept out of the backgrounds of the others."""
 
 
 def following(plan: FluxPlan, fwhm_pix: float | None) -> FluxPlan:
@@ -106,7 +117,7 @@ def measure_sources(
     radii, aperture = np.unique(plan.radii_pix, return_inverse=True)
     fluxes = measure_fluxes(
         image.pixels,
-        image.mask,
+        background_mask(image.mask, x, y, image.sky.rms, plan),
         x,
         y,
         tuple(radii.tolist()),
@@ -126,6 +137,39 @@ def measure_sources(
         flags=fluxes.flags[:, aperture],
     )
     return with_forced_flag(by_aperture, plan.is_forced)
+
+
+def background_mask(
+    mask: MaskImage, x: FloatArray, y: FloatArray, sky_rms: float, plan: FluxPlan
+) -> MaskImage:
+    """Return a mask in which the pixels under detected stars are marked UNDER_STAR too.
+
+    The wings of stars that a clip at 3σ leaves in made backgrounds 0.07 of a pixel's noise too
+    high in a crowded simulated field, and the fluxes of its faint stars 1.2 % too low.
+
+    Parameters
+    ----------
+    mask : ndarray of uint8, shape (ny, nx)
+        Only read.
+    x, y : ndarray, shape (n,)
+        Where the sources of the plan stand on it, pixels.
+    sky_rms : float
+        Scatter of a sky pixel, ADU.
+    plan : FluxPlan
+    """
+    if plan.peak is None:
+        return mask
+    # What a person placed must not change the backgrounds of others.
+    found = ~plan.is_forced
+    under = star_footprints(
+        x[found],
+        y[found],
+        plan.peak[found],
+        fwhm_pix=plan.fwhm_pix,
+        sky_rms=sky_rms,
+        shape=(mask.shape[0], mask.shape[1]),
+    )
+    return mask | under * UNDER_STAR
 
 
 def with_forced_flag(fluxes: ApertureFluxes, is_forced: BoolArray) -> ApertureFluxes:
@@ -158,6 +202,7 @@ def load_plan(
             SourcePosition.x,
             SourcePosition.y,
             SourcePosition.neighbour_pix,
+            SourcePosition.peak,
             Source.is_forced,
         )
         .join(Source, Source.id == SourcePosition.source_id)
@@ -196,6 +241,7 @@ def load_plan(
         fwhm_pix=fwhm,
         noise_gain=None if gain is None else gain.e_per_adu,
         is_scaled=tuple(bool(r.fwhm_factor) for r in radii),
+        peak=np.array([np.nan if s.peak is None else s.peak for s in sources]),
     )
 
 

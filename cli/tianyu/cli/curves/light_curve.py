@@ -18,6 +18,8 @@ SPOILING = (
     | FluxFlag.NEGATIVE_FLUX
     | FluxFlag.OFF_FRAME
     | FluxFlag.FRAME_REJECTED
+    | FluxFlag.COSMIC_RAY
+    | FluxFlag.TRAIL
 )
 """Flags of points that are not to be trusted; the others only remark on how they were made."""
 

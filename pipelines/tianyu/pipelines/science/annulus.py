@@ -5,10 +5,14 @@ import math
 import numpy as np
 
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray, IntArray
-from tianyu.pipelines.science.stamps import pixel_distance
+from tianyu.pipelines.science.stamps import UNDER_STAR, pixel_distance
 
 MIN_ANNULUS_PIXELS = 24
 """With fewer, the local background would be noisier than the mesh sky that it corrects."""
+
+LEAST_CLEAR_FRACTION = 0.25
+"""Of the good pixels of a ring: if stars cover more of it, the light under them is no worse than
+the noise of the few between them."""
 
 ANNULUS_CLIP_SIGMA = 3.0
 """A mean after this clip is as robust in crowded fields as a median, and less noisy."""
@@ -49,7 +53,8 @@ def local_background(
     stamps : ndarray of float32, shape (n, s, s)
         Pixels about the sources, at least one, which reach beyond the annulus.
     bits : ndarray of uint8, shape (n, s, s)
-        Zero for good pixels; no other is used.
+        Zero for good pixels; no other is used. Those marked UNDER_STAR alone are left out as
+        well, unless they are most of the ring.
     annulus_pix : tuple of float
         Inner and outer radius. Whole pixels with their centre in the ring about the source's
         pixel are taken.
@@ -73,6 +78,7 @@ def local_background(
     """
     distance = pixel_distance(stamps.shape[1])
     ring = np.flatnonzero((distance >= annulus_pix[0]) & (distance <= annulus_pix[1]))
+    bits = _clear_or_all(bits, ring)
     values = stamps.reshape(len(stamps), -1).take(ring, axis=1)
     values[bits.reshape(len(bits), -1).take(ring, axis=1) != 0] = np.nan
     values.sort(axis=1)  # NaN last: every round of clipping then only moves the ends of a range
@@ -84,6 +90,17 @@ def local_background(
     mean = np.where(kept, values, 0.0).sum(axis=1) / n_kept
     rms = np.where(enough, pixel_noise(stamps, bits, ring), np.nan)
     return np.where(enough, mean, 0.0), rms, np.where(enough, n_kept, 0)
+
+
+def _clear_or_all(bits: AnyArray, ring: IntArray) -> AnyArray:
+    """Return the bits, without the mark of stars where these cover too much of the ring."""
+    in_ring = bits.reshape(len(bits), -1).take(ring, axis=1)
+    n_good = np.count_nonzero((in_ring & ~UNDER_STAR) == 0, axis=1)
+    n_clear = np.count_nonzero(in_ring == 0, axis=1)
+    crowded = n_clear < np.maximum(LEAST_CLEAR_FRACTION * n_good, MIN_ANNULUS_PIXELS)
+    if not crowded.any():
+        return bits
+    return np.where(crowded[:, np.newaxis, np.newaxis], bits & ~UNDER_STAR, bits)
 
 
 def pixel_noise(stamps: AnyArray, bits: AnyArray, pixels: IntArray) -> FloatArray:

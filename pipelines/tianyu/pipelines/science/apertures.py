@@ -30,7 +30,13 @@ from tianyu.pipelines.science.centroids import windowed_steps
 from tianyu.pipelines.science.circles import circle_sums, mask_flags
 from tianyu.pipelines.science.flags import FluxFlag
 from tianyu.pipelines.science.noise import circle_noise_area, flux_error
-from tianyu.pipelines.science.stamps import LEFT_OUT, cut_stamps, on_frame, pixel_distance
+from tianyu.pipelines.science.stamps import (
+    LEFT_OUT,
+    UNDER_STAR,
+    cut_stamps,
+    on_frame,
+    pixel_distance,
+)
 
 BLEND_REACH_FWHM = 0.5
 """Radius about a neighbour that holds half its light; an aperture that meets it is blended."""
@@ -135,7 +141,8 @@ def measure_fluxes(
         Sky-subtracted frame, ADU.
     mask : MaskImage
         Bits of :class:`~tianyu.pipelines.science.masks.MaskBit`; a pixel that is not finite
-        is taken as NOT_FINITE whether marked or not.
+        is taken as NOT_FINITE whether marked or not. Pixels under known stars may be marked
+        UNDER_STAR, which keeps them out of backgrounds.
     x, y : FloatArray
         Positions on this frame, 0-based pixels, shape (n,).
     radii_pix, annulus_pix : tuple of float
@@ -240,7 +247,7 @@ def _measure_block(
     stamps, bits = cut_stamps(pixels, mask, x, y, outer)
     background, rms, n_annulus = local_background(stamps, bits, geometry.annulus_pix)
     core = (slice(None), *(slice(outer - half, outer + half + 1),) * 2)
-    bits = bits[core]
+    bits = bits[core] & ~UNDER_STAR
     stamps = np.where(bits & LEFT_OUT, np.float32(0.0), stamps[core])
     x_in, y_in = x - np.rint(x), y - np.rint(y)
     sums, areas = circle_sums(stamps, bits, x_in, y_in, radii)

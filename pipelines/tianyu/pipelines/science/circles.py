@@ -9,6 +9,14 @@ from tianyu.pipelines.science.flags import FluxFlag
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.stamps import LEFT_OUT, UNTRUSTED
 
+_FLAG_OF_BITS = (
+    (MaskBit.SATURATED, FluxFlag.SATURATED),
+    (UNTRUSTED, FluxFlag.MASKED_PIXEL),
+    (MaskBit.COSMIC_RAY, FluxFlag.COSMIC_RAY),
+    (MaskBit.TRAIL, FluxFlag.TRAIL),
+)
+"""What a circle is flagged with that touches a pixel so marked."""
+
 
 def circle_sums(
     stamps: AnyArray, bits: AnyArray, x: FloatArray, y: FloatArray, radii: FloatArray
@@ -64,7 +72,7 @@ def mask_flags(
     Returns
     -------
     ndarray of uint16, shape (n, r)
-        SATURATED and MASKED_PIXEL of :class:`~tianyu.pipelines.science.flags.FluxFlag`.
+        SATURATED, MASKED_PIXEL, COSMIC_RAY and TRAIL of :class:`~tianyu.pipelines.science.flags.FluxFlag`.
     """
     flags = np.zeros((len(bits), len(radii)), dtype=np.uint16)
     i = np.flatnonzero(bits.any(axis=(1, 2)))
@@ -75,8 +83,8 @@ def mask_flags(
     gap = np.hypot(gap_x[:, np.newaxis, :], gap_y[:, :, np.newaxis])
     for k, radius in enumerate(radii):
         found = np.bitwise_or.reduce(np.where(gap < radius, bits[i], 0), axis=(1, 2))
-        flags[i, k] |= np.where(found & MaskBit.SATURATED, FluxFlag.SATURATED, 0).astype(np.uint16)
-        flags[i, k] |= np.where(found & UNTRUSTED, FluxFlag.MASKED_PIXEL, 0).astype(np.uint16)
+        for bit, flag in _FLAG_OF_BITS:
+            flags[i, k] |= np.where(found & bit, flag, 0).astype(np.uint16)
     return flags
 
 

@@ -35,6 +35,10 @@ class FluxFlag(IntFlag):
     """Fewer reference stars than wanted; neighbouring bins lent theirs."""
     FORCED = 1 << 10
     """The position was given, not detected: by a person, or that of a target not found."""
+    COSMIC_RAY = 1 << 11
+    """A cosmic ray has hit the aperture; its charge is in the flux."""
+    TRAIL = 1 << 12
+    """A trail of light crosses the aperture; its light is in the flux."""
 
 
 def describe(flags: int) -> list[str]:

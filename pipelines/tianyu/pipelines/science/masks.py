@@ -14,3 +14,7 @@ class MaskBit(IntFlag):
     """The master flat is not positive here, or too low to divide by."""
     NOT_FINITE = 8
     """NaN or infinite in the raw frame or after calibration."""
+    COSMIC_RAY = 16
+    """Hit by a cosmic ray in this frame."""
+    TRAIL = 32
+    """Under the trail of a satellite, an aeroplane or a meteor in this frame."""

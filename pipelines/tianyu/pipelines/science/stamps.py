@@ -18,6 +18,10 @@ there (0.6 % over a third of a night in the simulated one)."""
 OFF_DETECTOR = np.uint8(1 << 7)
 """Mark of a stamp's pixel beyond the frame; no :class:`MaskBit` has it."""
 
+UNDER_STAR = np.uint8(1 << 6)
+"""Mark of a pixel in the light of a known star, which no background is made of where there are
+others; no :class:`MaskBit` has it."""
+
 LEFT_OUT = UNREADABLE | OFF_DETECTOR
 """Pixels that add nothing to a sum, as if they were at the local background."""
 

@@ -93,6 +93,9 @@ class Field:
     """Peaks of the faintest stars are a few times the sky noise."""
     count_slope: float = 0.25
     """log₁₀ of the number of stars per magnitude rises by this per magnitude."""
+    reach_pix: float | None = None
+    """Stars are drawn this far beyond the frame; None: as far as the drift asks. The same reach
+    gives nights of different drifts the same stars."""
 
 
 @dataclass(frozen=True)

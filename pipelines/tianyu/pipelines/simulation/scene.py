@@ -104,7 +104,9 @@ def draw_stars(plan: NightPlan) -> tuple[FloatArray, FloatArray, FloatArray]:
     between the two limits, as star counts away from the galactic plane do.
     """
     rng = generator(plan.seed, Stream.STARS)
-    reach = SKIRT_PIX + np.max(np.abs(plan.tracking.drift_pix))
+    reach = plan.field.reach_pix
+    if reach is None:
+        reach = SKIRT_PIX + float(np.max(np.abs(plan.tracking.drift_pix)))
     width, height = plan.width + 2 * reach, plan.height + 2 * reach
     n = round(plan.n_stars * width * height / (plan.width * plan.height))
     x = rng.uniform(-reach, plan.width - 1 + reach, n)

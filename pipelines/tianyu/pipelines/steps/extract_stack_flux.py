@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from tianyu.pipelines.calibration import Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.detector_noise import noise_gain
-from tianyu.pipelines.flux_plan import FluxPlan, load_plan, with_forced_flag
+from tianyu.pipelines.flux_plan import FluxPlan, background_mask, load_plan, with_forced_flag
 from tianyu.pipelines.frames import FrameFile, raw_frames, read_raw
 from tianyu.pipelines.measuring import MeasuredFrame, remeasure_frame
 from tianyu.pipelines.products import Products
@@ -139,15 +139,17 @@ def _measure(made: _Open, sources: FluxPlan, parameters: ExtractStackFlux) -> Ap
     n = len(placements)
     pixels, mask = made.stack.mean()
     x, y = positions_in_stack(placements, made.stack.shape, sources.x, sources.y)
+    x, y = x - made.stack.canvas.x0, y - made.stack.canvas.y0
+    sky_rms = np.sqrt(made.sky_variance) / n
     gain = parameters.gain_e_per_adu
     fluxes = measure_fluxes(
         pixels,
-        mask,
-        x - made.stack.canvas.x0,
-        y - made.stack.canvas.y0,
+        background_mask(mask, x, y, float(np.median(sky_rms)), sources),
+        x,
+        y,
         sources.radii_pix,
         annulus_pix=sources.annulus_pix,
-        sky_rms=np.sqrt(made.sky_variance) / n,
+        sky_rms=sky_rms,
         gain=None if gain is None else n * gain,
         noise_gain=None if sources.noise_gain is None else n * sources.noise_gain,
         neighbour_distance_pix=sources.neighbour_pix,

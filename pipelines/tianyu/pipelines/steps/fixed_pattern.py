@@ -21,8 +21,8 @@ from tianyu.pipelines.science.fixedpattern import (
     PATTERN_SIGMA,
     PatternFrames,
     frames_that_fit,
-    star_footprints,
 )
+from tianyu.pipelines.science.footprints import star_footprints
 from tianyu.pipelines.sky_meshes import load_sky_meshes
 from tianyu.pipelines.step import StepParameters, step
 from tianyu.schema.tables import Reduction, Source, SourcePosition

@@ -1,0 +1,119 @@
+"""Cosmic rays in a single frame, by LA Cosmic: what is sharper than any star can be.
+
+References
+----------
+P. G. van Dokkum, 2001, PASP 113, 1420 (Laplacian edge detection); C. McCully et al.,
+astroscrappy, doi:10.5281/zenodo.1482018 (the implementation).
+"""
+
+import math
+
+import numpy as np
+from scipy.ndimage import binary_dilation
+
+from tianyu.pipelines.errors import UnusableDataError
+from tianyu.pipelines.science.arrays import BoolArray, FloatImage, MaskImage
+from tianyu.pipelines.science.masks import MaskBit
+
+NOISE_SIGMA = 4.5
+"""Height of the Laplacian over the noise of its pixel."""
+
+NEIGHBOUR_FRACTION = 0.3
+"""Of that height, for pixels beside a ray that was found."""
+
+CONTRAST = 5.0
+"""Laplacian over fine structure: a star that the pixels sample has less."""
+
+SAMPLED_FWHM_PIX = 2.2
+"""Narrower stars are sharp themselves: the contrast asked for rises with the cube of FWHM."""
+
+LEAST_FWHM_PIX = 1.5
+"""Below, a star is a pixel, and nothing tells the two apart."""
+
+BESIDE_SATURATED_PIX = 3
+"""The rim of a plateau of full pixels is as sharp as a ray."""
+
+ROUNDS = 4
+
+MARGIN_PIX = 8
+"""Its median filters leave the rim of an image as it is, where stars would look like rays."""
+
+
+def find_cosmic_rays(
+    pixels: FloatImage,
+    mask: MaskImage,
+    *,
+    sky_rms: float,
+    gain_e_per_adu: float | None,
+    fwhm_pix: float | None,
+) -> BoolArray:
+    """Find the pixels that cosmic rays have hit.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+        Calibrated and sky-subtracted, ADU, not interpolated.
+    mask : ndarray of uint8, shape (ny, nx)
+        Bits of :class:`~tianyu.pipelines.science.masks.MaskBit`; marked pixels are passed over.
+    sky_rms : float
+        Scatter of a sky pixel, ADU.
+    gain_e_per_adu : float or None
+        For the photon noise of stars, without which their cores would look like rays.
+    fwhm_pix : float or None
+        Width of the stars.
+
+    Returns
+    -------
+    ndarray of bool, shape (ny, nx)
+
+    Raises
+    ------
+    UnusableDataError
+        If no gain is known, the stars are too narrow, or the package is not installed.
+
+    Notes
+    -----
+    On simulated frames with the rays of an hour in each minute, see
+    ``tests/unit/test_cosmics.py``.
+    """
+    if gain_e_per_adu is None:
+        raise UnusableDataError(
+            "cosmic rays cannot be told from stars without a gain; give it with --gain, or leave "
+            "cosmic_rays out"
+        )
+    if fwhm_pix is None or not fwhm_pix >= LEAST_FWHM_PIX:
+        raise UnusableDataError(
+            f"stars of {fwhm_pix} px FWHM cannot be told from cosmic rays, "
+            f"{LEAST_FWHM_PIX} px are needed; leave cosmic_rays out"
+        )
+    try:
+        import astroscrappy  # noqa: PLC0415 - an optional package
+    except ImportError as error:
+        raise UnusableDataError(
+            "cosmic_rays needs the package astroscrappy: pip install 'tianyu[cosmics]'"
+        ) from error
+    image = np.pad(np.asarray(pixels, dtype=np.float32), MARGIN_PIX, mode="reflect")
+    passed_over = np.pad(_passed_over(mask), MARGIN_PIX, mode="reflect")
+    variance = np.float32(sky_rms**2) + np.maximum(image, 0) / np.float32(gain_e_per_adu)
+    found, _ = astroscrappy.detect_cosmics(
+        image,
+        inmask=passed_over,
+        invar=variance,
+        sigclip=NOISE_SIGMA,
+        sigfrac=NEIGHBOUR_FRACTION,
+        objlim=CONTRAST * max(1.0, SAMPLED_FWHM_PIX / fwhm_pix) ** 3,
+        # Saturation is known from the raw frame and marked.
+        satlevel=math.inf,
+        niter=ROUNDS,
+        cleantype="medmask",
+    )
+    inside = (slice(MARGIN_PIX, -MARGIN_PIX),) * 2
+    return np.asarray((found & ~passed_over)[inside])
+
+
+def _passed_over(mask: MaskImage) -> BoolArray:
+    """Pixels that are marked already, and the rims of saturated stars."""
+    full = (mask & np.uint8(MaskBit.SATURATED)) != 0
+    if full.any():
+        full = binary_dilation(full, iterations=BESIDE_SATURATED_PIX)
+    return np.asarray((mask != 0) | full)
