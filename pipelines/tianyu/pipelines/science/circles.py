@@ -72,7 +72,8 @@ def mask_flags(
     Returns
     -------
     ndarray of uint16, shape (n, r)
-        SATURATED, MASKED_PIXEL, COSMIC_RAY and TRAIL of :class:`~tianyu.pipelines.science.flags.FluxFlag`.
+        SATURATED, MASKED_PIXEL, COSMIC_RAY and TRAIL of
+        :class:`~tianyu.pipelines.science.flags.FluxFlag`.
     """
     flags = np.zeros((len(bits), len(radii)), dtype=np.uint16)
     i = np.flatnonzero(bits.any(axis=(1, 2)))
