@@ -14,7 +14,7 @@ from tianyu.pipelines.science.alignment import Alignment, half_turn
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, MaskImage
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.stack import Canvas, PartialStack
-from tianyu.pipelines.science.stamps import UNREADABLE
+from tianyu.pipelines.science.stamps import PASSING, UNREADABLE
 from tianyu.pipelines.science.transform import AffineTransform
 
 MAX_CORNER_DEPARTURE_PIX = 0.5
@@ -133,12 +133,13 @@ class GroupStack:
             Calibrated, sky subtracted, ADU.
         mask : ndarray of uint8, shape (ny, nx)
             Bits of :class:`~tianyu.pipelines.science.masks.MaskBit`. Hot and saturated pixels
-            are summed as they are, as in single frames, and marked.
+            are summed as they are, as in single frames, and marked; cosmic rays and trails are
+            left out.
         placement : Placement
             One of those given before.
         """
         dx, dy = placement.shift
-        self._stack.add(pixels, mask & UNREADABLE, dx, dy, flipped=placement.flipped)
+        self._stack.add(pixels, mask & (UNREADABLE | PASSING), dx, dy, flipped=placement.flipped)
         seen = mask[::-1, ::-1] if placement.flipped else mask
         y0, x0 = self.canvas.y0 + dy, self.canvas.x0 + dx
         self._mask |= seen[y0 : y0 + self.canvas.height, x0 : x0 + self.canvas.width]
@@ -151,7 +152,7 @@ class GroupStack:
         """
         lost = self._stack.count == 0
         partly = (self._stack.count < self._stack.n_frames) & ~lost
-        mask = self._mask & np.uint8(0xFF ^ UNREADABLE)
+        mask = self._mask & np.uint8(0xFF ^ (UNREADABLE | PASSING))
         mask |= np.where(partly, MaskBit.BAD, 0).astype(np.uint8)
         mask |= np.where(lost, MaskBit.NOT_FINITE, 0).astype(np.uint8)
         return np.nan_to_num(self._stack.mean()), mask

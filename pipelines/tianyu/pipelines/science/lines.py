@@ -54,8 +54,8 @@ def propose_lines(x: FloatArray, y: FloatArray, n_places: int, radius: float) ->
     --------
     >>> along = np.arange(-30.0, 31.0)
     >>> line = propose_lines(along, np.full(61, 7.0), 3600, 45.0)[0]
-    >>> round(np.degrees(line.angle)), round(line.distance)
-    (90, 7)
+    >>> bool(abs(np.degrees(line.angle) - 90.0) < 2.0), round(line.distance)
+    (True, 7)
     """
     if not len(x):
         return []

@@ -15,6 +15,9 @@ UNREADABLE = np.uint8(MaskBit.NO_FLAT | MaskBit.NOT_FINITE)
 since leaving it out would take its share of the star's light away for as long as the star stays
 there (0.6 % over a third of a night in the simulated one)."""
 
+PASSING = np.uint8(MaskBit.COSMIC_RAY | MaskBit.TRAIL)
+"""Pixels with light of a single frame, which its neighbours in a stack do not have."""
+
 OFF_DETECTOR = np.uint8(1 << 7)
 """Mark of a stamp's pixel beyond the frame; no :class:`MaskBit` has it."""
 

@@ -24,20 +24,27 @@ from tianyu.pipelines.flux_plan import (
 )
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
 from tianyu.pipelines.frames import FrameFile, find_product_of, raw_frames, read_raw
-from tianyu.pipelines.measuring import remeasure_frame
+from tianyu.pipelines.measuring import MeasuredFrame, remeasure_frame
+from tianyu.pipelines.passing_light import (
+    PassingLight,
+    check_wanted,
+    has_trail,
+    mark_passing_light,
+    note_trails,
+)
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.apertures import ApertureFluxes
 from tianyu.pipelines.science.arrays import FloatImage
 from tianyu.pipelines.science.sky import SkyModel
 from tianyu.pipelines.sky_meshes import load_sky_meshes
-from tianyu.pipelines.step import ProcessId, StepParameters, step
+from tianyu.pipelines.step import ProcessId, step
 from tianyu.schema.tables import Flux, Frame, FrameVerdict
 
 logger = logging.getLogger(__name__)
 
 
-class ChunkPhotometry(StepParameters):
+class ChunkPhotometry(PassingLight):
     """What measuring a chunk of frames needs, one by one or stacked."""
 
     frames: tuple[int, ...] = Field(min_length=1, description="light frames of the chunk")
@@ -68,12 +75,14 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
     skies = load_sky_meshes(context, parameters.frames)
     gain = noise_gain(context, parameters.gain_e_per_adu, parameters.calibration.flat)
     plan = load_plan(context, parameters.annulus_fwhm, gain)
+    check_wanted(parameters, plan)
     saturation = load_reference(context).saturation_adu
     calibrators = Calibrators(context, parameters.calibration, saturation)
     pattern = load_pattern(context, parameters.pattern)
     measured: list[tuple[int, ApertureFluxes]] = []
     radii_of: dict[int, tuple[float, ...]] = {}
     problems: dict[int, str] = {}
+    crossed: list[str] = []
     for done, frame in enumerate(frames):
         context.progress(done, len(frames))
         if frame.transform is None:
@@ -81,7 +90,7 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
         file = files[frame.image_id]
         own = following(plan, frame.fwhm_pix) if parameters.follow_fwhm else plan
         try:
-            fluxes = _measure(
+            image = _calibrated(
                 context, parameters, own, frame, file, skies[frame.image_id], calibrators, pattern
             )
         except PermanentError as error:
@@ -89,17 +98,20 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
             logger.warning("%s is not measured: %s", frame.name, error)
             problems[frame.image_id] = str(error)
             continue
+        fluxes = measure_sources(image, frame.transform, own, parameters.gain_e_per_adu)
         measured.append((frame.image_id, fluxes))
+        crossed += [frame.name] if has_trail(image) else []
         radii_of[frame.image_id] = own.radii_pix
     products = Products()
     if problems:
         products.then(lambda connection: _note_problems(connection, context.run_id, problems))
+    note_trails(products, context, crossed)
     if measured:
         products.rows(Flux, flux_columns(context.run_id, plan, measured, radii_of))
     return products
 
 
-def _measure(
+def _calibrated(
     context: StepContext,
     parameters: ExtractFlux,
     plan: FluxPlan,
@@ -108,12 +120,12 @@ def _measure(
     sky: SkyModel,
     calibrators: Calibrators,
     pattern: FloatImage | None,
-) -> ApertureFluxes:
+) -> MeasuredFrame:
     if frame.transform is None:
         raise MissingInputError(f"{frame.name} is not aligned, nothing can be measured in it")
     calibrator = calibrators.for_exposure(file.exposure_s)
     image = remeasure_frame(read_raw(context, file), calibrator, sky, pattern)
-    return measure_sources(image, frame.transform, plan, parameters.gain_e_per_adu)
+    return mark_passing_light(image, frame.transform, plan, frame.fwhm_pix, parameters)
 
 
 def load_pattern(context: StepContext, birth: int | None) -> FloatImage | None:

@@ -13,6 +13,7 @@ from tianyu.pipelines.detector_noise import noise_gain
 from tianyu.pipelines.flux_plan import FluxPlan, background_mask, load_plan, with_forced_flag
 from tianyu.pipelines.frames import FrameFile, raw_frames, read_raw
 from tianyu.pipelines.measuring import MeasuredFrame, remeasure_frame
+from tianyu.pipelines.passing_light import check_wanted, mark_passing_light
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.apertures import ApertureFluxes, measure_fluxes
@@ -75,6 +76,7 @@ def extract_stack_flux(parameters: ExtractStackFlux, context: StepContext) -> Pr
     times = load_times(context, list(frames))
     gain = noise_gain(context, parameters.gain_e_per_adu, parameters.calibration.flat)
     sources = load_plan(context, parameters.annulus_fwhm, gain)
+    check_wanted(parameters, sources)
     measured = _measure_all(context, parameters, epochs, sources)
     rows = [_epoch_row(context, plan, mean_times(plan, times)) for plan in epochs]
     products.rows(StackEpoch, {name: [row[name] for row in rows] for name in rows[0]})
@@ -105,7 +107,13 @@ def _measure_all(
             placement = waiting[id(plan)].pop(file.image_id, None)
             if placement is None:
                 continue
-            image = image or _calibrated(context, calibrators, file, skies[file.image_id], pattern)
+            image = image or mark_passing_light(
+                _calibrated(context, calibrators, file, skies[file.image_id], pattern),
+                placement.transform,
+                sources,
+                None,
+                parameters,
+            )
             if id(plan) not in opened:
                 stack = GroupStack([p for _, p in plan.members], plan.middle.shape)
                 opened[id(plan)] = _Open(plan, stack, np.zeros(len(sources.x)))

@@ -15,17 +15,24 @@ from tianyu.pipelines.flux_plan import (
     measure_sources,
 )
 from tianyu.pipelines.frames import raw_frames
+from tianyu.pipelines.passing_light import (
+    PassingLight,
+    check_wanted,
+    has_trail,
+    mark_passing_light,
+    note_trails,
+)
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.apertures import ApertureFluxes
 from tianyu.pipelines.science.times import FrameTimes
-from tianyu.pipelines.step import StepParameters, step
+from tianyu.pipelines.step import step
 from tianyu.pipelines.steps.calibrate_align import Measured, add_frame_rows, measure_and_align
 from tianyu.pipelines.surroundings import FieldCentre, Place, SkyTemplate
 from tianyu.schema.tables import Flux
 
 
-class MeasureFrames(StepParameters):
+class MeasureFrames(PassingLight):
     """Parameters of the one pass over a chunk."""
 
     frames: tuple[int, ...] = Field(min_length=1, description="light frames of the chunk")
@@ -49,11 +56,14 @@ class MeasuredChunk:
     plan : FluxPlan
     fluxes : list of (int, ApertureFluxes)
         Images that could be aligned, and the fluxes of all sources of the plan in them.
+    crossed : list of str
+        Frames in which trails were found.
     """
 
     results: list[Measured]
     plan: FluxPlan
     fluxes: list[tuple[int, ApertureFluxes]]
+    crossed: list[str]
 
 
 @step(
@@ -78,8 +88,9 @@ def measure_chunk(parameters: MeasureFrames, context: StepContext) -> MeasuredCh
     earlier = replace(context, run_id=parameters.template.run_id)
     known = noise_gain(earlier, parameters.gain_e_per_adu, parameters.calibration.flat)
     plan = load_plan(context, parameters.annulus_fwhm, known)
+    check_wanted(parameters, plan)
     calibrators = Calibrators(context, parameters.calibration, reference.saturation_adu)
-    chunk = MeasuredChunk([], plan, [])
+    chunk = MeasuredChunk([], plan, [], [])
     for done, file in enumerate(files):
         context.progress(done, len(files))
         result = measure_and_align(context, file, reference, calibrators, parameters.sky_box_pix)
@@ -87,8 +98,12 @@ def measure_chunk(parameters: MeasureFrames, context: StepContext) -> MeasuredCh
         result.is_stacked = False
         if result.image is not None and result.alignment is not None:
             transform, gain = result.alignment.transform, parameters.gain_e_per_adu
-            fluxes = measure_sources(result.image, transform, plan, gain)
+            fwhm = result.stars.fwhm_pix_median if result.stars else None
+            image = mark_passing_light(result.image, transform, plan, fwhm, parameters)
+            fluxes = measure_sources(image, transform, plan, gain)
             chunk.fluxes.append((file.image_id, fluxes))
+            if has_trail(image):
+                chunk.crossed.append(file.name)
         result.drop_pixels()
         chunk.results.append(result)
     return chunk
@@ -98,6 +113,7 @@ def add_chunk(
     products: Products, parameters: MeasureFrames, context: StepContext, chunk: MeasuredChunk
 ) -> FrameTimes:
     """Add the rows of frames and fluxes; return the times of the frames."""
+    note_trails(products, context, chunk.crossed)
     times = add_frame_rows(products, context, chunk.results, parameters.place, parameters.field)
     if chunk.fluxes:
         products.rows(Flux, flux_columns(context.run_id, chunk.plan, chunk.fluxes))

@@ -1,0 +1,93 @@
+"""What crosses a single frame, cosmic rays and trails, marked in its mask where a run asks."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from pydantic import Field
+
+from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.flux_plan import FluxPlan, background_mask
+from tianyu.pipelines.measuring import MeasuredFrame
+from tianyu.pipelines.products import Products
+from tianyu.pipelines.run_notes import tell
+from tianyu.pipelines.science.cosmics import LEAST_FWHM_PIX, check_possible, find_cosmic_rays
+from tianyu.pipelines.science.masks import MaskBit
+from tianyu.pipelines.science.trails import find_trails
+from tianyu.pipelines.science.transform import AffineTransform
+from tianyu.pipelines.step import StepParameters
+
+
+class PassingLight(StepParameters):
+    """Which of it to look for."""
+
+    cosmic_rays: bool = Field(
+        False, description="flag what cosmic rays have hit, by LA Cosmic: the extra `cosmics`"
+    )
+    trails: bool = Field(False, description="flag what trails of satellites cross")
+
+
+def check_wanted(wanted: PassingLight, plan: FluxPlan) -> None:
+    """Refuse at once what cannot be found in any frame.
+
+    Raises
+    ------
+    UnusableDataError
+        If cosmic rays cannot be told from stars.
+    """
+    if wanted.cosmic_rays:
+        check_possible(plan.noise_gain, plan.fwhm_pix)
+
+
+def mark_passing_light(
+    image: MeasuredFrame,
+    transform: AffineTransform,
+    plan: FluxPlan,
+    fwhm_pix: float | None,
+    wanted: PassingLight,
+) -> MeasuredFrame:
+    """Return a frame with COSMIC_RAY and TRAIL in its mask, as far as they are wanted.
+
+    Parameters
+    ----------
+    image : MeasuredFrame
+    transform : AffineTransform
+        From reference to frame pixels.
+    plan : FluxPlan
+        Its stars are left out where trails are sought.
+    fwhm_pix : float or None
+        Width of the stars of the frame; None: the night's.
+    wanted : PassingLight
+        That :func:`check_wanted` has let pass.
+    """
+    if not (wanted.cosmic_rays or wanted.trails):
+        return image
+    mask, fwhm, rms = image.mask.copy(), fwhm_pix or plan.fwhm_pix, image.sky.rms
+    if wanted.trails:
+        x, y = transform.apply(plan.x, plan.y)
+        usable = background_mask(image.mask, x, y, rms, plan) == 0
+        for trail in find_trails(image.pixels, usable, sky_rms=rms, fwhm_pix=fwhm):
+            mask[trail.mask(image.pixels.shape)] |= np.uint8(MaskBit.TRAIL)
+    if wanted.cosmic_rays and plan.noise_gain is not None:
+        hit = find_cosmic_rays(
+            image.pixels,
+            image.mask,
+            sky_rms=rms,
+            gain_e_per_adu=plan.noise_gain,
+            # A single sharp frame of a night that is wide enough counts as the narrowest.
+            fwhm_pix=max(fwhm, LEAST_FWHM_PIX),
+        )
+        mask[hit] |= np.uint8(MaskBit.COSMIC_RAY)
+    return replace(image, mask=mask)
+
+
+def has_trail(image: MeasuredFrame) -> bool:
+    """Tell whether a trail was found in a frame."""
+    return bool((image.mask & np.uint8(MaskBit.TRAIL)).any())
+
+
+def note_trails(products: Products, context: StepContext, frames: Sequence[str]) -> None:
+    """Note with the fluxes of a chunk in which of its frames trails were found."""
+    if frames:
+        note = {f"trails_{context.process_id}": f"trails cross {', '.join(frames)}"}
+        tell(products, context.run_id, **note)
