@@ -50,6 +50,8 @@ def test_each_stamp_is_summed_alone():
         (MaskBit.SATURATED, FluxFlag.SATURATED),
         (MaskBit.BAD, FluxFlag.MASKED_PIXEL),
         (MaskBit.NO_FLAT, FluxFlag.MASKED_PIXEL),
+        (MaskBit.COSMIC_RAY, FluxFlag.COSMIC_RAY),
+        (MaskBit.TRAIL, FluxFlag.TRAIL),
         (MaskBit.SATURATED | MaskBit.BAD, FluxFlag.SATURATED | FluxFlag.MASKED_PIXEL),
         (OFF_DETECTOR, 0),
     ],

@@ -79,6 +79,8 @@ def test_masks_of_any_frame_are_kept():
     stack, masks = GroupStack(placed, SHAPE), [clear() for _ in range(3)]
     masks[0][10, 10] = MaskBit.SATURATED
     masks[1][20, 20] = MaskBit.NOT_FINITE
+    masks[2][40, 40] = MaskBit.TRAIL
+    masks[2][41, 41] = MaskBit.COSMIC_RAY
     for mask in masks:
         mask[30, 30] = MaskBit.NO_FLAT
     for value, mask, placement in zip((1.0, 2.0, 6.0), masks, placed, strict=True):
@@ -87,7 +89,9 @@ def test_masks_of_any_frame_are_kept():
     assert (pixels[10, 10], mask[10, 10]) == (3.0, MaskBit.SATURATED), "summed as it is"
     assert (pixels[20, 20], mask[20, 20]) == (3.5, MaskBit.BAD), "the mean of the other two"
     assert (pixels[30, 30], mask[30, 30]) == (0.0, MaskBit.NOT_FINITE)
-    assert np.count_nonzero(mask) == 3
+    assert (pixels[40, 40], mask[40, 40]) == (1.5, MaskBit.BAD), "the other two have no trail"
+    assert (pixels[41, 41], mask[41, 41]) == (1.5, MaskBit.BAD)
+    assert np.count_nonzero(mask) == 5
 
 
 def row(image_id, minute, *, is_good=True, exposure_s=60.0):

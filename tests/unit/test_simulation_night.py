@@ -14,6 +14,9 @@ from tianyu.pipelines.simulation import (
     NightPlan,
     NightTruth,
     SignalPlan,
+    Tracking,
+    Transit,
+    TransitPlan,
     build_scene,
     night_frames,
     render_stars,
@@ -261,3 +264,43 @@ def test_a_light_that_is_not_in_the_plan_is_refused():
 def test_no_processes_cannot_work(tmp_path):
     with pytest.raises(ValueError, match="give 1 or more"):
         simulate_night(PLAN, tmp_path, processes=0)
+
+
+# --- what the mount and the optics do ------------------------------------------------------
+
+
+def test_after_the_meridian_the_field_stands_on_its_head():
+    still = Tracking((0.0, 0.0), worm_amplitude_pix=0.0, jitter_pix=0.0, rotation_deg=0.0)
+    plan = replace(PLAN, tracking=replace(still, flip_fraction=0.5))
+    truth = NightTruth.of(build_scene(plan))
+    x, y = truth.positions(0)
+    turned_x, turned_y = truth.positions(plan.n_light - 1)
+    np.testing.assert_allclose([turned_x, turned_y], [255.0 - x, 255.0 - y], atol=1e-6)
+
+
+def test_the_scale_runs_from_the_first_frame_to_the_last():
+    plan = replace(PLAN, tracking=replace(PLAN.tracking, scale=(0.999, 1.001)))
+    truth = NightTruth.of(build_scene(plan))
+    scales = [truth.transform(i).scale for i in range(plan.n_light)]
+    np.testing.assert_allclose(scales, np.linspace(0.999, 1.001, plan.n_light))
+
+
+def test_a_scale_that_turns_the_field_inside_out_is_refused():
+    with pytest.raises(ValueError, match=r"scales \(1.0, -1.0\) must be positive"):
+        replace(PLAN, tracking=replace(PLAN.tracking, scale=(1.0, -1.0)))
+
+
+def test_further_transits_have_hosts_of_their_own():
+    more = tuple(TransitPlan(mag=13.0 + k, depth=0.01 * (k + 1)) for k in range(3))
+    plan = replace(PLAN, signals=SignalPlan(more_transits=more))
+    signals = build_scene(plan).signals
+    assert [s.depth for s in signals if isinstance(s, Transit)] == [0.015, 0.01, 0.02, 0.03]
+    assert len({s.star for s in signals}) == 6
+
+
+def test_nights_of_one_reach_have_the_same_stars_however_they_drift():
+    near = replace(PLAN, field=replace(PLAN.field, reach_pix=80.0))
+    far = replace(near, tracking=replace(PLAN.tracking, drift_pix=(40.0, 10.0)))
+    one, other = build_scene(near).stars, build_scene(far).stars
+    np.testing.assert_array_equal(one.x, other.x)
+    assert len(build_scene(PLAN).stars) != len(one)
