@@ -49,7 +49,7 @@ def test_a_trail_over_the_whole_frame_is_masked(height, angle_deg, distance):
     n, mask = found(sky(seed=7) + trail(angle_deg, distance, height))
     gap = np.abs(across(angle_deg, distance))
     assert n == 1
-    assert mask[gap < 1.4].mean() > 0.95
+    assert mask[gap < 1.4].mean() > 0.9
     assert not mask[gap > 12.0].any()
 
 

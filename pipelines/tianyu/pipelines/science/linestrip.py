@@ -92,16 +92,22 @@ def brightest_course(strip: Strip, width: int, reach: int) -> tuple[FloatArray, 
 
 
 def _contrast(strip: Strip, place: FloatArray, width: int) -> FloatArray:
-    """Brightness of each piece at a place across over that beside it, in its noise."""
-    beside = np.abs(strip.offset - place[:, np.newaxis])
+    """Brightness of each piece at a place across over its brighter side, in its noise.
+
+    Against the brighter side no slope or step of the sky is a trail. The noise is that of white
+    pixels, or what the sides show where that is more: in a crowd of stars it is much more.
+    """
+    side = strip.offset - place[:, np.newaxis]
     known = np.isfinite(strip.level)
-    inside, outside = known & (beside <= width), known & (beside > 3.0 * width)
-    level, variance = np.where(known, strip.level, 0.0), np.where(known, strip.noise, 0.0) ** 2
-    n_in, n_out = inside.sum(axis=1), outside.sum(axis=1)
-    enough = (n_in > width) & (n_out > 2 * width)
-    n_in, n_out = np.maximum(n_in, 1), np.maximum(n_out, 1)
-    above = (level * inside).sum(axis=1) / n_in - (level * outside).sum(axis=1) / n_out
-    noise = np.sqrt(
-        (variance * inside).sum(axis=1) / n_in**2 + (variance * outside).sum(axis=1) / n_out**2
-    )
-    return np.where(enough & (noise > 0), above / np.where(noise > 0, noise, 1.0), np.nan)
+    inside, beyond = known & (np.abs(side) <= width), known & (np.abs(side) > 3.0 * width)
+    left, right = beyond & (side < 0.0), beyond & (side > 0.0)
+    n_in, n_left, n_right = (np.maximum(of.sum(axis=1), 1) for of in (inside, left, right))
+    level = np.where(known, strip.level, 0.0)
+    of_left, of_right = (level * left).sum(axis=1) / n_left, (level * right).sum(axis=1) / n_right
+    flank = np.where(right, of_right[:, np.newaxis], of_left[:, np.newaxis])
+    seen = ((level - flank) ** 2 * beyond).sum(axis=1) / np.maximum(n_left + n_right - 2, 1)
+    white = (strip.noise**2 * inside).sum(axis=1) / n_in
+    variance = np.maximum(white, seen) * (1.0 / n_in + 1.0 / np.minimum(n_left, n_right))
+    above = (level * inside).sum(axis=1) / n_in - np.maximum(of_left, of_right)
+    enough = (n_in > width) & (np.minimum(n_left, n_right) > width) & (variance > 0.0)
+    return np.where(enough, above / np.sqrt(np.where(enough, variance, 1.0)), np.nan)

@@ -45,8 +45,8 @@ LEAST_LENGTH = 0.25
 AXIS_DEG = 0.25
 """Lines nearer to a row or column are of the detector, or of full pixels that bleed."""
 
-RIM_FRACTION = 0.05
-"""Of the brightest line across a trail: its mask ends where less is left."""
+RIM_SIGMA = 0.15
+"""Noise of a pixel: the mask of a trail ends where less of its light is left."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def _follow(
     angle = line.angle - tilt
     if _axis_distance_deg(angle) <= AXIS_DEG:
         return None
-    half_width = _half_width(strip, place, first, last, fwhm_pix)
+    half_width = _half_width(strip, place, (first, last), sky_rms, fwhm_pix)
     margin = 0.5 * strip.piece_pix
     return Trail(
         _normal(angle, distance),
@@ -221,9 +221,11 @@ def _longest_stretch(snr: FloatArray) -> tuple[int, int]:
     return first, last
 
 
-def _half_width(strip: Strip, place: FloatArray, first: int, last: int, fwhm_pix: float) -> float:
+def _half_width(
+    strip: Strip, place: FloatArray, stretch: tuple[int, int], sky_rms: float, fwhm_pix: float
+) -> float:
     """Distance across at which the mean profile of the trail has fallen to its rim."""
-    pieces = slice(first, last + 1)
+    pieces = slice(stretch[0], stretch[1] + 1)
     beside = np.abs(strip.offset - place[pieces, np.newaxis])
     level, known = strip.level[pieces], np.isfinite(strip.level[pieces])
     steps = np.arange(0.0, strip.offset.max() - np.abs(place).max())
@@ -232,6 +234,6 @@ def _half_width(strip: Strip, place: FloatArray, first: int, last: int, fwhm_pix
          if (known & (np.abs(beside - r) <= 0.5)).any()]
     )  # fmt: skip
     profile -= np.median(profile[profile.size // 2 :])
-    fallen = np.flatnonzero(profile < RIM_FRACTION * profile[0])
+    fallen = np.flatnonzero(profile < RIM_SIGMA * sky_rms)
     reach = float(fallen[0]) if fallen.size else float(profile.size)
     return max(reach, fwhm_pix) + 1.0
