@@ -1,17 +1,21 @@
 """From a raw frame to a calibrated, sky-subtracted one: what every pass begins with."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tianyu.pipelines.errors import UnusableDataError
-from tianyu.pipelines.science.arrays import FloatImage, MaskImage
+from tianyu.pipelines.science.arrays import BoolArray, FloatImage, MaskImage
 from tianyu.pipelines.science.calibrate import Calibrator
+from tianyu.pipelines.science.footprints import star_footprints
+from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.overscan import RawFrame
 from tianyu.pipelines.science.sky import SkyModel, measure_sky
 from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.stars import find_stars
+from tianyu.pipelines.science.trails import find_trails
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,43 @@ def remeasure_frame(
             )
         pixels -= pattern
     return MeasuredFrame(pixels, calibrated.mask, sky)
+
+
+def mark_trails(image: MeasuredFrame, under_stars: BoolArray, fwhm_pix: float) -> MeasuredFrame:
+    """Return a frame with TRAIL in its mask where trails of satellites cross it.
+
+    Parameters
+    ----------
+    image : MeasuredFrame
+    under_stars : ndarray of bool, shape (ny, nx)
+        Pixels with light of stars, which are not looked at.
+    fwhm_pix : float
+        Width of the stars.
+    """
+    usable = (image.mask == 0) & ~under_stars
+    trails = find_trails(image.pixels, usable, sky_rms=image.sky.rms, fwhm_pix=fwhm_pix)
+    if not trails:
+        return image
+    mask = image.mask.copy()
+    for trail in trails:
+        mask[trail.mask((mask.shape[0], mask.shape[1]))] |= np.uint8(MaskBit.TRAIL)
+    return replace(image, mask=mask)
+
+
+def mark_trails_between(image: MeasuredFrame, stars: StarList) -> MeasuredFrame:
+    """Return a frame with its trails marked, found between its own stars."""
+    fwhm = stars.fwhm_pix_median
+    if not fwhm > 0.0:
+        return image
+    under_stars = star_footprints(
+        stars.x,
+        stars.y,
+        stars.flux * (FWHM_PER_SIGMA**2 / (2.0 * math.pi * fwhm**2)),
+        fwhm_pix=fwhm,
+        sky_rms=image.sky.rms,
+        shape=(image.mask.shape[0], image.mask.shape[1]),
+    )
+    return mark_trails(image, under_stars, fwhm)
 
 
 def stars_of(frame: MeasuredFrame) -> StarList:

@@ -8,12 +8,12 @@ from pydantic import Field
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.flux_plan import FluxPlan, background_mask
-from tianyu.pipelines.measuring import MeasuredFrame
+from tianyu.pipelines.measuring import MeasuredFrame, mark_trails
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.run_notes import tell
 from tianyu.pipelines.science.cosmics import LEAST_FWHM_PIX, check_possible, find_cosmic_rays
 from tianyu.pipelines.science.masks import MaskBit
-from tianyu.pipelines.science.trails import find_trails
+from tianyu.pipelines.science.stamps import UNDER_STAR
 from tianyu.pipelines.science.transform import AffineTransform
 from tianyu.pipelines.step import StepParameters
 
@@ -62,12 +62,12 @@ def mark_passing_light(
     """
     if not (wanted.cosmic_rays or wanted.trails):
         return image
-    mask, fwhm, rms = image.mask.copy(), fwhm_pix or plan.fwhm_pix, image.sky.rms
+    fwhm, rms = fwhm_pix or plan.fwhm_pix, image.sky.rms
+    mask = image.mask.copy()
     if wanted.trails:
         x, y = transform.apply(plan.x, plan.y)
-        usable = background_mask(image.mask, x, y, rms, plan) == 0
-        for trail in find_trails(image.pixels, usable, sky_rms=rms, fwhm_pix=fwhm):
-            mask[trail.mask(image.pixels.shape)] |= np.uint8(MaskBit.TRAIL)
+        under_stars = (background_mask(mask, x, y, rms, plan) & UNDER_STAR) != 0
+        mask |= mark_trails(image, under_stars, fwhm).mask
     if wanted.cosmic_rays and plan.noise_gain is not None:
         hit = find_cosmic_rays(
             image.pixels,

@@ -11,7 +11,12 @@ from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import PermanentError, UnusableDataError
 from tianyu.pipelines.fits.fingerprint import checksum
 from tianyu.pipelines.frames import FrameFile, raw_frames, read_raw
-from tianyu.pipelines.measuring import MeasuredFrame, measure_frame, stars_of
+from tianyu.pipelines.measuring import (
+    MeasuredFrame,
+    mark_trails_between,
+    measure_frame,
+    stars_of,
+)
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import Reference, load_reference
 from tianyu.pipelines.science.align import align
@@ -37,6 +42,7 @@ class CalibrateAlign(StepParameters):
     place: Place = Place()
     field: FieldCentre = FieldCentre()
     sky_box_pix: int = Field(64, ge=8)
+    trails: bool = Field(False, description="keep trails of satellites out of the template")
 
 
 @dataclass
@@ -72,7 +78,14 @@ def calibrate_and_align(parameters: CalibrateAlign, context: StepContext) -> Pro
     results = []
     for done, file in enumerate(files):
         context.progress(done, len(files))
-        result = measure_and_align(context, file, reference, calibrators, parameters.sky_box_pix)
+        result = measure_and_align(
+            context,
+            file,
+            reference,
+            calibrators,
+            parameters.sky_box_pix,
+            trails=parameters.trails,
+        )
         if result.is_stacked and result.image and result.alignment:
             add_frame(stack, result.image, result.alignment)
         result.drop_pixels()
@@ -90,6 +103,8 @@ def measure_and_align(
     reference: Reference,
     calibrators: Calibrators,
     sky_box_pix: int,
+    *,
+    trails: bool = False,
 ) -> Measured:
     """Measure one frame; whatever is wrong with it is noted and the night goes on."""
     result = Measured(file)
@@ -106,6 +121,8 @@ def measure_and_align(
         calibrator = calibrators.for_exposure(file.exposure_s)
         result.image = measure_frame(raw, calibrator, sky_box_pix=sky_box_pix)
         result.stars = stars_of(result.image)
+        if trails:
+            result.image = mark_trails_between(result.image, result.stars)
         ratio = exposure_ratio(file, reference.frame)
         result.alignment = align(reference.stars, result.stars, file.shape, exposure_ratio=ratio)
         looks_good = reference.limits.is_good(
@@ -163,6 +180,8 @@ def _products(
     header = {
         "position": parameters.position,
         "frames": [results[i].file.image_id for i in stacked],
+        # Who adds or subtracts a frame later must leave out the same pixels.
+        "without_trails": parameters.trails,
     }
     image = save_stack(context, products, "partial_stack", stack, header, exposure_s=exposure_s)
     mid = float(np.mean(times.jd_utc_mid[stacked])) if stacked else None

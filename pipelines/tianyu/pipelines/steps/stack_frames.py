@@ -7,7 +7,7 @@ from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
 from tianyu.pipelines.frames import FrameFile, product_of, raw_frames, read_raw
-from tianyu.pipelines.measuring import remeasure_frame
+from tianyu.pipelines.measuring import mark_trails_between, remeasure_frame, stars_of
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.stack import PartialStack
@@ -50,7 +50,15 @@ def stack(parameters: StackFrames, context: StepContext) -> Products:
         total.merge(load_stack(context, file))
     frames = _frames_below(context, parameters, below)
     if parameters.level == 1:
-        _correct(context, parameters, total, frames, reference.saturation_adu)
+        without_trails = any(file.header.get("without_trails", False) for file in below)
+        _correct(
+            context,
+            parameters,
+            total,
+            frames,
+            reference.saturation_adu,
+            without_trails=without_trails,
+        )
     good = [frame for frame in frames if frame.is_good and _is_stackable(frame)]
     if parameters.is_root and not good:
         raise UnusableDataError(
@@ -79,6 +87,8 @@ def _correct(
     total: PartialStack,
     frames: list[FrameRow],
     saturation_adu: float | None,
+    *,
+    without_trails: bool,
 ) -> None:
     """Add what pass 1 left out and the night finds good, and take out the contrary."""
     wrong = [f for f in frames if f.is_stacked != (f.is_good and _is_stackable(f))]
@@ -93,6 +103,8 @@ def _correct(
         file = files[frame.image_id]
         calibrator = calibrators.for_exposure(file.exposure_s)
         image = remeasure_frame(read_raw(context, file), calibrator, meshes[frame.image_id])
+        if without_trails:
+            image = mark_trails_between(image, stars_of(image))
         sign = -1 if frame.is_stacked else 1
         add_frame(total, image, alignment_of(frame.transform, frame.shape), sign=sign)
 
