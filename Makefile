@@ -7,7 +7,7 @@ export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: demo test storm acceptance-docker acceptance-sites acceptance-scale
-.PHONY: lint format lock bench bench-quick bench-live clean
+.PHONY: lint format lock bench bench-science bench-quick bench-live clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tianyu demo --out demo-output
@@ -39,6 +39,10 @@ bench-quick: $(VENV)/.installed
 bench-live: $(VENV)/.installed
 	sh tests/install_servers.sh
 	$(BIN)/python -m tests.benchmarks.live_latency
+
+# Are the errors honest? Eight simulated nights, reduced and held against the truth: ten minutes.
+bench-science: $(VENV)/.installed
+	$(BIN)/python -m tests.benchmarks.honest_errors
 
 # The engine under fire: a thousand random stories, every planted mistake, every fault, and a storm
 # over a whole site for each seed. Takes most of an hour; the last lines hold the figures.

@@ -263,6 +263,8 @@ def _transits_of_night(folder: Path, seed: int) -> Iterator[_Recovered]:
             print(f"{signal} has no light curve")
             continue
         used = trusted[row[0]] & np.isfinite(night.relative[row[0]])
+        if used.mean() < 0.95:
+            continue  # a bad pixel has taken an ingress or more away
         time, own = night.bjd_tdb[used] - begin, error[row[0], used]
         here = replace(signal, mid_bjd_tdb=signal.mid_bjd_tdb - begin)
         yield _recover("pixels", time, night.relative[row[0], used], own, here)
@@ -270,7 +272,7 @@ def _transits_of_night(folder: Path, seed: int) -> Iterator[_Recovered]:
             noise = own * rng.standard_normal(time.size)
             yield _recover("white", time, here.relative_flux(time) + noise, own, here)
     noise = expected_sigma(error)
-    for star in np.flatnonzero(night.is_constant & night.is_complete & (noise < QUIET)):
+    for star in np.flatnonzero(night.is_constant & night.isolated() & (noise < QUIET)):
         used = trusted[star] & np.isfinite(night.relative[star])
         time = night.bjd_tdb[used] - begin
         for depth in DEPTHS if used.mean() > 0.95 else ():
