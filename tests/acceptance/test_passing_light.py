@@ -78,7 +78,7 @@ def reduced(
 def points(answer: Answer, frame: str) -> tuple[np.ndarray, ...]:
     """Places of all sources in a frame, the radius of their smallest circle, and its flags."""
     rows = answer.rows(
-        "SELECT f.x, f.y, f.radius_pix, f.flags FROM flux f JOIN image i ON i.id = f.image_id "
+        "SELECT f.x, f.y, f.radius_pix, f.flags FROM flux f JOIN image i ON i.id = f.image_id "  # noqa: S608
         f"WHERE i.name = '{frame}' AND f.aperture = 0 AND f.x IS NOT NULL"
     )
     x, y, radius, flags = np.array(rows, dtype=float).T
@@ -121,6 +121,6 @@ def test_frames_without_either_are_without_flags(reduced: Answer) -> None:
     passing = int(FluxFlag.TRAIL | FluxFlag.COSMIC_RAY)
     n_flagged, n = reduced.rows(
         f"SELECT SUM((f.flags & {passing}) != 0), COUNT(*) FROM flux f "
-        f"JOIN image i ON i.id = f.image_id WHERE i.name NOT IN ('{CROSSED}', '{HIT}')"
+        f"JOIN image i ON i.id = f.image_id WHERE i.name NOT IN ('{CROSSED}', '{HIT}')"  # noqa: S608
     )[0]
     assert n_flagged <= 0.005 * n

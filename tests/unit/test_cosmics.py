@@ -30,13 +30,11 @@ def frame(fwhm_pix, seed, rays_per_minute=250.0):
 
 def rays_found(fwhm_pix, seed, **options):
     light, rays, pixels, mask = frame(fwhm_pix, seed, **options)
-    found = find_cosmic_rays(
-        pixels, mask, sky_rms=PIXEL_NOISE_E / GAIN, gain_e_per_adu=GAIN, fwhm_pix=fwhm_pix
-    )
+    found = find_cosmic_rays(pixels, mask, sky_rms=PIXEL_NOISE_E / GAIN, gain_e_per_adu=GAIN)
     return light, rays, mask, found
 
 
-@pytest.mark.parametrize("fwhm_pix", [2.2, 3.0, 4.5])
+@pytest.mark.parametrize("fwhm_pix", [2.5, 3.0, 4.5])
 def test_rays_are_found(fwhm_pix):
     """Of those that rise 5σ above the light under them 98 % in larger samples."""
     n_found, n_rays = 0, 0
@@ -51,8 +49,8 @@ def test_rays_are_found(fwhm_pix):
     assert n_found >= 0.93 * n_rays
 
 
-@pytest.mark.parametrize(("fwhm_pix", "most"), [(1.7, 3), (2.2, 1), (3.0, 1), (4.5, 1)])
-def test_cores_of_stars_are_not_eaten(fwhm_pix, most):
+@pytest.mark.parametrize("fwhm_pix", [2.5, 3.0, 4.5])
+def test_cores_of_stars_are_not_eaten(fwhm_pix):
     """Not one in a hundred of those that stand out, without any ray, saturated ones included."""
     stars = build_scene(PLAN).stars
     light, _, _, found = rays_found(fwhm_pix, seed=1, rays_per_minute=0.0)
@@ -61,7 +59,7 @@ def test_cores_of_stars_are_not_eaten(fwhm_pix, most):
     near = binary_dilation(found, np.ones((5, 5)))
     bright = light[y[inside], x[inside]] > 3.0 * PIXEL_NOISE_E
     assert bright.sum() > 60
-    assert near[y[inside], x[inside]][bright].sum() <= most
+    assert near[y[inside], x[inside]][bright].sum() <= 1
     assert found.sum() < 1e-3 * found.size
 
 
@@ -69,15 +67,13 @@ def test_what_is_marked_already_is_passed_over():
     _, _, pixels, mask = frame(3.0, seed=2, rays_per_minute=0.0)
     hot = pixels.copy()
     hot[100, 100], mask[100, 100] = 30000.0, MaskBit.BAD
-    found = find_cosmic_rays(
-        hot, mask, sky_rms=PIXEL_NOISE_E / GAIN, gain_e_per_adu=GAIN, fwhm_pix=3.0
-    )
+    found = find_cosmic_rays(hot, mask, sky_rms=PIXEL_NOISE_E / GAIN, gain_e_per_adu=GAIN)
     assert not found[98:103, 98:103].any()
 
 
 @pytest.mark.parametrize(
     ("gain", "fwhm_pix", "words"),
-    [(None, 3.0, "without a gain; give it with --gain"), (1.5, 1.2, "stars of 1.20 px FWHM")],
+    [(None, 3.0, "without a gain; give it with --gain"), (1.5, 2.1, "stars of 2.10 px FWHM")],
 )
 def test_what_would_take_stars_for_rays_is_refused(gain, fwhm_pix, words):
     with pytest.raises(UnusableDataError, match=words):

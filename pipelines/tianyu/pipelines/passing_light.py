@@ -11,7 +11,7 @@ from tianyu.pipelines.flux_plan import FluxPlan, background_mask
 from tianyu.pipelines.measuring import MeasuredFrame, mark_trails
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.run_notes import tell
-from tianyu.pipelines.science.cosmics import LEAST_FWHM_PIX, check_possible, find_cosmic_rays
+from tianyu.pipelines.science.cosmics import check_possible, find_cosmic_rays
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.stamps import UNDER_STAR
 from tianyu.pipelines.science.transform import AffineTransform
@@ -62,20 +62,17 @@ def mark_passing_light(
     """
     if not (wanted.cosmic_rays or wanted.trails):
         return image
-    fwhm, rms = fwhm_pix or plan.fwhm_pix, image.sky.rms
     mask = image.mask.copy()
     if wanted.trails:
         x, y = transform.apply(plan.x, plan.y)
-        under_stars = (background_mask(mask, x, y, rms, plan) & UNDER_STAR) != 0
-        mask |= mark_trails(image, under_stars, fwhm).mask
+        under_stars = (background_mask(mask, x, y, image.sky.rms, plan) & UNDER_STAR) != 0
+        mask |= mark_trails(image, under_stars, fwhm_pix or plan.fwhm_pix).mask
     if wanted.cosmic_rays and plan.noise_gain is not None:
         hit = find_cosmic_rays(
             image.pixels,
             image.mask,
-            sky_rms=rms,
+            sky_rms=image.sky.rms,
             gain_e_per_adu=plan.noise_gain,
-            # A single sharp frame of a night that is wide enough counts as the narrowest.
-            fwhm_pix=max(fwhm, LEAST_FWHM_PIX),
         )
         mask[hit] |= np.uint8(MaskBit.COSMIC_RAY)
     return replace(image, mask=mask)
