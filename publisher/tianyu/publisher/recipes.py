@@ -25,7 +25,7 @@ STACKS = "extract_stack_flux"
 
 LIGHT_CURVES = Recipe(
     "light_curves",
-    3,
+    4,
     "light",
     "one night on one field: template, sources, fluxes, relative photometry",
     (
@@ -76,7 +76,7 @@ LIGHT_CURVES = Recipe(
 
 LIGHT_CURVES_ONE_PASS = Recipe(
     "light_curves_one_pass",
-    2,
+    3,
     "light",
     "another night of a sky, measured at the sources of its template; frames are read once",
     (
