@@ -19,6 +19,7 @@ from tianyu.cli.curves.light_curve import SPOILING
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
 from tianyu.pipelines.science.circles import circle_sums
 from tianyu.pipelines.science.scatter import expected_sigma, finite_median, mad_sigma
+from tianyu.pipelines.science.spikes import without_spikes
 from tianyu.pipelines.science.trapezoid import (
     fit_trapezoid,
     trapezoid_fisher_errors,
@@ -293,7 +294,9 @@ def _recover(
         transit.ingress_fraction * transit.duration_d,
         float(np.sqrt(np.mean(error**2))),
     )
-    fit = fit_trapezoid(time, flux, error, clip_sigma=5.0)
+    # A single point that a cosmic ray has raised must not lead the search, as in `analyse`.
+    smooth = np.isfinite(without_spikes(flux[np.newaxis])[0])
+    fit = fit_trapezoid(time[smooth], flux[smooth], error[smooth], clip_sigma=5.0)
     return _Recovered(
         where=where,
         depth=transit.depth,
