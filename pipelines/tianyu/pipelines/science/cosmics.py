@@ -66,7 +66,8 @@ def find_cosmic_rays(
     -----
     In simulated frames 98 to 100 % of the rays that rise 5σ above their pixel are found, nine in
     ten of those that hit a star, and 0.5 % of the stars are flagged without one. It takes some 3 s
-    per megapixel. What hits the very core of a bright star escapes. :func:`check_possible` says whether the stars are wide enough for it.
+    per megapixel. What hits the very core of a bright star escapes. :func:`check_possible` says
+    whether the stars are wide enough for it.
     """
     import astroscrappy  # noqa: PLC0415 - an optional package
 
