@@ -86,7 +86,7 @@ class SkyModel:
 
     def _interpolate(self, mesh: FloatImage, x: FloatArray, y: FloatArray) -> FloatArray:
         weights_y, weights_x = (
-            _spline_weights(nodes, box, np.clip(position, 0, size - 1))
+            spline_weights(nodes, box, np.clip(position, 0, size - 1))
             for nodes, box, position, size in zip(
                 mesh.shape, self.box_pix, (y, x), self.shape, strict=True
             )
@@ -271,7 +271,7 @@ def _central_pixels(
     return np.minimum(twice_node // 2, last), np.minimum((twice_node + 1) // 2, last)
 
 
-def _spline_weights(n_nodes: int, box: int, position: FloatArray) -> FloatArray:
+def spline_weights(n_nodes: int, box: int, position: FloatArray) -> FloatArray:
     """Weights of the nodes at positions along one axis, shape ``(n, n_nodes)``.
 
     A natural cubic spline is linear in its nodes, so a matrix does for every mesh; beyond the
@@ -289,6 +289,6 @@ def _spline_weights(n_nodes: int, box: int, position: FloatArray) -> FloatArray:
 @lru_cache(maxsize=16)
 def _pixel_weights(n_nodes: int, box: int, size: int) -> FloatImage:
     """Weights for every pixel of one axis; the same for all frames of a camera."""
-    weights = _spline_weights(n_nodes, box, np.arange(size, dtype=np.float64)).astype(np.float32)
+    weights = spline_weights(n_nodes, box, np.arange(size, dtype=np.float64)).astype(np.float32)
     weights.setflags(write=False)
     return weights

@@ -1,0 +1,137 @@
+"""Compiled readers of light: of a calibrated frame, and of a raw one without calibrating all of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
+from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, IntArray, MaskImage
+from tianyu.pipelines.science.centroids import CENTROID_ROUNDS
+from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
+from tianyu.pipelines.science.kernels.calibration import KernelCalibration
+from tianyu.pipelines.science.kernels.skyimage import row_cubics, row_places
+from tianyu.pipelines.science.kernels.stars import light_of_calibrated, light_of_raw, window_steps
+from tianyu.pipelines.science.light import Light, half_sides
+from tianyu.pipelines.science.sky import SkyModel
+from tianyu.pipelines.science.stamps import pixel_distance
+
+
+class _Found:
+    """Arrays that the kernels fill."""
+
+    def __init__(
+        self, n: int, geometry: ApertureGeometry, sky_rms: FloatArray
+    ) -> None:
+        half, outer = half_sides(geometry)
+        inner_pix, outer_pix = geometry.annulus_pix
+        distance = pixel_distance(2 * outer + 1)
+        self.radii = np.array(geometry.radii_pix, dtype=np.float64)
+        self.ring: IntArray = np.flatnonzero((distance >= inner_pix) & (distance <= outer_pix))
+        self.disk: IntArray = np.flatnonzero(pixel_distance(2 * half + 1) <= self.radii[0])
+        self.noise = np.ascontiguousarray(sky_rms, dtype=np.float64)
+        self.size = 2 * outer + 1
+        self.table = np.empty((4, n))
+        self.circles = np.empty((2, n, len(self.radii)))
+        self.flags: NDArray[np.uint16] = np.empty((n, len(self.radii)), np.uint16)
+        self.cores: FloatImage = np.empty((n, 2 * half + 1, 2 * half + 1), np.float32)
+
+    @property
+    def inputs(self) -> tuple[FloatArray, IntArray, IntArray, FloatArray, int]:
+        """The kernels' arguments that say where to look."""
+        return self.radii, self.ring, self.disk, self.noise, self.size
+
+    @property
+    def outputs(self) -> tuple[FloatArray, FloatArray, AnyArray, FloatImage]:
+        """The kernels' arguments that they write."""
+        return self.table, self.circles, self.flags, self.cores
+
+    def light(self) -> Light:
+        """Return what has been written."""
+        background, rms, n_annulus, peak = self.table
+        sums, areas = self.circles
+        n = n_annulus.astype(np.int64)
+        return Light(sums, areas, self.flags, background, rms, n, peak, self.cores)
+
+
+def _steps(
+    cores: FloatImage, background: FloatArray, x: FloatArray, y: FloatArray, fwhm: float
+) -> FloatArray:
+    sigma = fwhm / FWHM_PER_SIGMA
+    return window_steps(cores, background, x, y, sigma, fwhm, CENTROID_ROUNDS)
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratedLight:
+    """Light of a calibrated, sky-subtracted frame; C-contiguous float32 and uint8."""
+
+    pixels: FloatImage
+    mask: MaskImage
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape ``(ny, nx)`` of the frame."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def light(
+        self, x: FloatArray, y: FloatArray, geometry: ApertureGeometry, sky_rms: FloatArray
+    ) -> Light:
+        """Read the light about positions on the frame."""
+        found = _Found(len(x), geometry, sky_rms)
+        light_of_calibrated(self.pixels, self.mask, x, y, *found.inputs, *found.outputs)
+        return found.light()
+
+    def steps(
+        self, cores: FloatImage, background: FloatArray, x: FloatArray, y: FloatArray, fwhm: float
+    ) -> FloatArray:
+        """Return the steps from positions in cores to their centroids."""
+        return _steps(cores, background, x, y, fwhm)
+
+
+class RawLight:
+    """Light of a raw frame, which is calibrated about the sources only.
+
+    Parameters
+    ----------
+    raw : ndarray of integers of at most 16 bits, shape (ny, nx)
+    overscan : ndarray of float32 or None
+        Level of this frame.
+    calibration : KernelCalibration
+    sky : SkyModel
+        Sky of this frame.
+    pattern : ndarray of float32, shape (ny, nx), optional
+        Fixed pattern to subtract as well, ADU.
+    """
+
+    def __init__(
+        self,
+        raw: AnyArray,
+        overscan: FloatImage | None,
+        calibration: KernelCalibration,
+        sky: SkyModel,
+        pattern: FloatImage | None = None,
+    ) -> None:
+        nothing = np.empty((0, 0), np.float32)
+        self._arguments = (
+            np.ascontiguousarray(raw),
+            *calibration.arguments(overscan),
+            nothing if pattern is None else np.ascontiguousarray(pattern),
+            row_cubics(sky),
+            sky.box_pix[1],
+            row_places(sky.mesh.shape[1], sky.box_pix[1], raw.shape[1]),
+        )
+        self.shape = raw.shape[0], raw.shape[1]
+
+    def light(
+        self, x: FloatArray, y: FloatArray, geometry: ApertureGeometry, sky_rms: FloatArray
+    ) -> Light:
+        """Read the light about positions on the frame."""
+        found = _Found(len(x), geometry, sky_rms)
+        light_of_raw(*self._arguments, x, y, *found.inputs, *found.outputs)
+        return found.light()
+
+    def steps(
+        self, cores: FloatImage, background: FloatArray, x: FloatArray, y: FloatArray, fwhm: float
+    ) -> FloatArray:
+        """Return the steps from positions in cores to their centroids."""
+        return _steps(cores, background, x, y, fwhm)
