@@ -1,5 +1,6 @@
 """Where and how the sources of a run are measured, and their fluxes as rows."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,8 @@ from sqlalchemy import select
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError, UnusableDataError
 from tianyu.pipelines.measuring import MeasuredFrame
-from tianyu.pipelines.science.apertures import ApertureFluxes, measure_fluxes
+from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
+from tianyu.pipelines.science.apertures import ApertureFluxes, measure_light
 from tianyu.pipelines.science.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from tianyu.pipelines.science.flags import FluxFlag
 from tianyu.pipelines.science.gain import MeasuredGain
@@ -104,13 +106,11 @@ def measure_sources(
     x, y = transform.apply(plan.x, plan.y)
     # Radii that follow the FWHM may pass or meet fixed ones.
     radii, aperture = np.unique(plan.radii_pix, return_inverse=True)
-    fluxes = measure_fluxes(
-        image.pixels,
-        image.mask,
+    fluxes = measure_light(
+        image.reader,
         x,
         y,
-        tuple(radii.tolist()),
-        annulus_pix=plan.annulus_pix,
+        ApertureGeometry(tuple(radii.tolist()), plan.annulus_pix),
         sky_rms=image.sky.rms_at(x, y),
         gain=gain,
         noise_gain=plan.noise_gain,
@@ -126,6 +126,13 @@ def measure_sources(
         flags=fluxes.flags[:, aperture],
     )
     return with_forced_flag(by_aperture, plan.is_forced)
+
+
+def surroundings_of(
+    plan: FluxPlan, transform: AffineTransform
+) -> tuple[FloatArray, FloatArray, int]:
+    """Return where on a frame pixels are needed: x, y and half the side of squares, pixels."""
+    return *transform.apply(plan.x, plan.y), math.ceil(plan.annulus_pix[1] + 0.5)
 
 
 def with_forced_flag(fluxes: ApertureFluxes, is_forced: BoolArray) -> ApertureFluxes:

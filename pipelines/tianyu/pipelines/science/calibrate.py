@@ -68,6 +68,14 @@ class Calibrator:
     ------
     UnusableDataError
         If the shapes differ, or `dark_scale` is negative or not finite.
+
+    Attributes
+    ----------
+    offset, response : ndarray of float32, shape (ny, nx), or None
+        ``B + t·D`` and ``1/F``, finite everywhere; None where nothing is to be done.
+    fixed_mask : ndarray of uint8, shape (ny, nx), or None
+        Bits that every frame has.
+    saturation : float or None
     """
 
     def __init__(
@@ -86,21 +94,23 @@ class Calibrator:
                 "check both headers"
             )
         self._shape = _common_shape(bias=bias, dark=dark, flat=flat, bad=bad)
-        self._saturation = saturation
-        self._offset = _offset(bias, dark, dark_scale)
-        self._response = None if flat is None else _inverse(flat)
-        self._mask = None if self._shape is None else self._fixed_mask(self._shape, bad)
-        self._holes = np.flatnonzero(_unusable(self._mask)) if self._mask is not None else None
-        if self._offset is not None:
-            self._offset = np.where(np.isfinite(self._offset), self._offset, np.float32(0))
+        self.saturation = saturation
+        self.offset = _offset(bias, dark, dark_scale)
+        self.response = None if flat is None else _inverse(flat)
+        self.fixed_mask = None if self._shape is None else self._fixed_mask(self._shape, bad)
+        self._holes = (
+            np.flatnonzero(_unusable(self.fixed_mask)) if self.fixed_mask is not None else None
+        )
+        if self.offset is not None:
+            self.offset = np.where(np.isfinite(self.offset), self.offset, np.float32(0))
 
     def _fixed_mask(self, shape: tuple[int, int], bad: MaskImage | None) -> MaskImage:
         """Mask bits that are the same in every frame."""
         mask = np.zeros(shape, np.uint8) if bad is None else bad.astype(np.uint8)
-        if self._offset is not None:
-            mask[~np.isfinite(self._offset)] |= np.uint8(MaskBit.NOT_FINITE)
-        if self._response is not None:
-            mask[self._response == 0] |= np.uint8(MaskBit.NO_FLAT)
+        if self.offset is not None:
+            mask[~np.isfinite(self.offset)] |= np.uint8(MaskBit.NOT_FINITE)
+        if self.response is not None:
+            mask[self.response == 0] |= np.uint8(MaskBit.NO_FLAT)
         return mask
 
     def apply(self, raw: AnyArray, overscan: FloatImage | None = None) -> Calibrated:
@@ -128,11 +138,7 @@ class Calibrator:
         UnusableDataError
             If `raw` is not an image of the shape of the calibration frames.
         """
-        if raw.ndim != 2 or (self._shape is not None and raw.shape != self._shape):
-            raise UnusableDataError(
-                f"raw frame has shape {raw.shape}, calibration frames {self._shape or '(ny, nx)'}: "
-                "register calibration frames of the same read-out window and binning"
-            )
+        self.check_shape(raw)
         pixels = self._scaled(raw, overscan)
         mask = self._mask_of(raw)
         holes = self._holes
@@ -143,14 +149,34 @@ class Calibrator:
             pixels.reshape(-1)[holes] = _typical_level(pixels, mask)
         return Calibrated(pixels, mask)
 
+    def check_shape(self, raw: AnyArray) -> None:
+        """Refuse a raw frame that is no image of the shape of the calibration frames.
+
+        Raises
+        ------
+        UnusableDataError
+        """
+        if raw.ndim != 2 or (self._shape is not None and raw.shape != self._shape):
+            raise UnusableDataError(
+                f"raw frame has shape {raw.shape}, calibration frames {self._shape or '(ny, nx)'}: "
+                "register calibration frames of the same read-out window and binning"
+            )
+
+    def fill_holes(self, pixels: FloatImage, mask: MaskImage) -> None:
+        """Give the pixels that have no value in any frame the typical level of this one."""
+        if self._holes is not None and self._holes.size:
+            pixels.reshape(-1)[self._holes] = _typical_level(pixels, mask)
+
     def _mask_of(self, raw: AnyArray) -> MaskImage:
         """Join fixed mask and saturation in place: new memory is what costs here."""
-        if self._saturation is None:
-            return np.zeros(raw.shape, np.uint8) if self._mask is None else self._mask.copy()
-        mask: MaskImage = _saturated(raw, self._saturation).view(np.uint8)
+        if self.saturation is None:
+            return (
+                np.zeros(raw.shape, np.uint8) if self.fixed_mask is None else self.fixed_mask.copy()
+            )
+        mask: MaskImage = _saturated(raw, self.saturation).view(np.uint8)
         mask *= np.uint8(MaskBit.SATURATED)
-        if self._mask is not None:
-            mask |= self._mask
+        if self.fixed_mask is not None:
+            mask |= self.fixed_mask
         return mask
 
     def _scaled(self, raw: AnyArray, overscan: FloatImage | None) -> FloatImage:
@@ -160,14 +186,14 @@ class Calibrator:
         with np.errstate(invalid="ignore", over="ignore"):
             if overscan is not None:
                 np.subtract(raw, overscan, out=pixels, casting="same_kind")
-                if self._offset is not None:
-                    np.subtract(pixels, self._offset, out=pixels)
-            elif self._offset is None:
+                if self.offset is not None:
+                    np.subtract(pixels, self.offset, out=pixels)
+            elif self.offset is None:
                 np.copyto(pixels, raw, casting="same_kind")
             else:
-                np.subtract(raw, self._offset, out=pixels, casting="same_kind")
-            if self._response is not None:
-                np.multiply(pixels, self._response, out=pixels)
+                np.subtract(raw, self.offset, out=pixels, casting="same_kind")
+            if self.response is not None:
+                np.multiply(pixels, self.response, out=pixels)
         return pixels
 
 

@@ -27,9 +27,7 @@ def on_frame(pixels: FloatImage, x: FloatArray, y: FloatArray, margin: float = 0
     return within((pixels.shape[0], pixels.shape[1]), x, y, margin)
 
 
-def within(
-    shape: tuple[int, int], x: FloatArray, y: FloatArray, margin: float = 0.0
-) -> BoolArray:
+def within(shape: tuple[int, int], x: FloatArray, y: FloatArray, margin: float = 0.0) -> BoolArray:
     """Tell which points are on a frame of shape ``(ny, nx)`` with a margin; see `on_frame`."""
     height, width = shape
     low = margin - 0.5

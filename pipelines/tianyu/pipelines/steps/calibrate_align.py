@@ -11,7 +11,7 @@ from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import PermanentError, UnusableDataError
 from tianyu.pipelines.fits.fingerprint import checksum
 from tianyu.pipelines.frames import FrameFile, raw_frames, read_raw
-from tianyu.pipelines.measuring import MeasuredFrame, measure_frame, stars_of
+from tianyu.pipelines.measuring import FrameBuffers, MeasuredFrame, measure_frame, stars_of
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import Reference, load_reference
 from tianyu.pipelines.science.align import align
@@ -69,10 +69,10 @@ def calibrate_and_align(parameters: CalibrateAlign, context: StepContext) -> Pro
     reference = load_reference(context)
     calibrators = Calibrators(context, parameters.calibration, reference.saturation_adu)
     stack = PartialStack.empty(reference.canvas)
-    results = []
+    results, buffers, box_pix = [], FrameBuffers(), parameters.sky_box_pix
     for done, file in enumerate(files):
         context.progress(done, len(files))
-        result = measure_and_align(context, file, reference, calibrators, parameters.sky_box_pix)
+        result = measure_and_align(context, file, reference, calibrators, box_pix, buffers)
         if result.is_stacked and result.image and result.alignment:
             add_frame(stack, result.image, result.alignment)
         result.drop_pixels()
@@ -90,8 +90,9 @@ def measure_and_align(
     reference: Reference,
     calibrators: Calibrators,
     sky_box_pix: int,
+    buffers: FrameBuffers,
 ) -> Measured:
-    """Measure one frame; whatever is wrong with it is noted and the night goes on."""
+    """Measure one frame into the buffers; what is wrong is noted and the night goes on."""
     result = Measured(file)
     try:
         raw = read_raw(context, file)
@@ -104,7 +105,7 @@ def measure_and_align(
                 f"{reference.frame.width}×{reference.frame.height}; register it separately"
             )
         calibrator = calibrators.for_exposure(file.exposure_s)
-        result.image = measure_frame(raw, calibrator, sky_box_pix=sky_box_pix)
+        result.image = measure_frame(raw, calibrator, sky_box_pix=sky_box_pix, buffers=buffers)
         result.stars = stars_of(result.image)
         ratio = exposure_ratio(file, reference.frame)
         result.alignment = align(reference.stars, result.stars, file.shape, exposure_ratio=ratio)

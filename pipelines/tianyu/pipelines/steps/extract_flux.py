@@ -21,10 +21,11 @@ from tianyu.pipelines.flux_plan import (
     following,
     load_plan,
     measure_sources,
+    surroundings_of,
 )
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
 from tianyu.pipelines.frames import FrameFile, find_product_of, raw_frames, read_raw
-from tianyu.pipelines.measuring import remeasure_frame
+from tianyu.pipelines.measuring import FrameBuffers, remeasure_frame
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.apertures import ApertureFluxes
@@ -70,7 +71,7 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
     plan = load_plan(context, parameters.annulus_fwhm, gain)
     saturation = load_reference(context).saturation_adu
     calibrators = Calibrators(context, parameters.calibration, saturation)
-    pattern = load_pattern(context, parameters.pattern)
+    pattern, buffers = load_pattern(context, parameters.pattern), FrameBuffers()
     measured: list[tuple[int, ApertureFluxes]] = []
     radii_of: dict[int, tuple[float, ...]] = {}
     problems: dict[int, str] = {}
@@ -81,8 +82,9 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
         file = files[frame.image_id]
         own = following(plan, frame.fwhm_pix) if parameters.follow_fwhm else plan
         try:
+            sky = skies[frame.image_id]
             fluxes = _measure(
-                context, parameters, own, frame, file, skies[frame.image_id], calibrators, pattern
+                context, parameters, own, frame, file, sky, calibrators, pattern, buffers
             )
         except PermanentError as error:
             # It was there in pass 1; the rest of the night does not depend on it.
@@ -108,11 +110,19 @@ def _measure(
     sky: SkyModel,
     calibrators: Calibrators,
     pattern: FloatImage | None,
+    buffers: FrameBuffers,
 ) -> ApertureFluxes:
     if frame.transform is None:
         raise MissingInputError(f"{frame.name} is not aligned, nothing can be measured in it")
     calibrator = calibrators.for_exposure(file.exposure_s)
-    image = remeasure_frame(read_raw(context, file), calibrator, sky, pattern)
+    image = remeasure_frame(
+        read_raw(context, file),
+        calibrator,
+        sky,
+        pattern,
+        buffers=buffers,
+        about=surroundings_of(plan, frame.transform),
+    )
     return measure_sources(image, frame.transform, plan, parameters.gain_e_per_adu)
 
 

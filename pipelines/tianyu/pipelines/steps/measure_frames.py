@@ -15,6 +15,7 @@ from tianyu.pipelines.flux_plan import (
     measure_sources,
 )
 from tianyu.pipelines.frames import raw_frames
+from tianyu.pipelines.measuring import FrameBuffers
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.apertures import ApertureFluxes
@@ -80,9 +81,10 @@ def measure_chunk(parameters: MeasureFrames, context: StepContext) -> MeasuredCh
     plan = load_plan(context, parameters.annulus_fwhm, known)
     calibrators = Calibrators(context, parameters.calibration, reference.saturation_adu)
     chunk = MeasuredChunk([], plan, [])
+    buffers, box_pix = FrameBuffers(), parameters.sky_box_pix
     for done, file in enumerate(files):
         context.progress(done, len(files))
-        result = measure_and_align(context, file, reference, calibrators, parameters.sky_box_pix)
+        result = measure_and_align(context, file, reference, calibrators, box_pix, buffers)
         # Nothing is stacked here.
         result.is_stacked = False
         if result.image is not None and result.alignment is not None:

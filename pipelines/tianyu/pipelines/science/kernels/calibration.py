@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tianyu.pipelines.science.arrays import AnyArray, FloatImage, MaskImage
+from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
+from tianyu.pipelines.science.kernels.skyimage import sky_row
 from tianyu.pipelines.science.masks import MaskBit
+
+SEGMENT = 64
+"""Pixels of a row that are calibrated together or not at all."""
 
 NEVER = 2**31
 """Counts that no pixel of 16 bits reaches."""
@@ -51,11 +55,6 @@ class KernelCalibration:
         return (level, *prepared, int(MaskBit.SATURATED))
 
 
-def is_exact(raw: AnyArray) -> bool:
-    """Tell whether a float32 holds every count of a frame, as the kernels need it."""
-    return raw.dtype.kind in "ui" and raw.dtype.itemsize <= 2 and raw.dtype.isnative
-
-
 @compiled
 def calibrate_rows(
     raw: AnyArray,
@@ -90,26 +89,139 @@ def calibrate_rows(
     pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
         Written.
     """
-    nx = raw.shape[1]
     for y in range(first, last):
-        if overscan.size == 0:
-            for x in range(nx):
-                pixels[y, x] = np.float32(raw[y, x])
-        elif overscan.shape[1] == 1:
-            level = overscan[min(y, overscan.shape[0] - 1), 0]
-            for x in range(nx):
-                pixels[y, x] = np.float32(raw[y, x]) - level
-        else:
-            for x in range(nx):
-                pixels[y, x] = np.float32(raw[y, x]) - overscan[0, x]
-        if offset.size:
-            for x in range(nx):
-                pixels[y, x] -= offset[y, x]
-        if response.size:
-            for x in range(nx):
-                pixels[y, x] *= response[y, x]
-        for x in range(nx):
-            mask[y, x] = saturated_bit if raw[y, x] >= saturation else 0
-        if fixed_mask.size:
-            for x in range(nx):
-                mask[y, x] |= fixed_mask[y, x]
+        _calibrate_run(
+            raw, y, 0, raw.shape[1], overscan, offset, response, fixed_mask, saturation,
+            saturated_bit, pixels, mask,
+        )  # fmt: skip
+
+
+@compiled
+def _calibrate_run(
+    raw: AnyArray,
+    y: int,
+    left: int,
+    right: int,
+    overscan: FloatImage,
+    offset: FloatImage,
+    response: FloatImage,
+    fixed_mask: MaskImage,
+    saturation: int,
+    saturated_bit: int,
+    pixels: FloatImage,
+    mask: MaskImage,
+) -> None:
+    """Calibrate the pixels left to right − 1 of a row; see :func:`calibrate_rows`."""
+    counts, part, bits = raw[y, left:right], pixels[y, left:right], mask[y, left:right]
+    if overscan.size == 0:
+        for x in range(part.size):
+            part[x] = np.float32(counts[x])
+    elif overscan.shape[1] == 1:
+        level = overscan[min(y, overscan.shape[0] - 1), 0]
+        for x in range(part.size):
+            part[x] = np.float32(counts[x]) - level
+    else:
+        levels = overscan[0, left:right]
+        for x in range(part.size):
+            part[x] = np.float32(counts[x]) - levels[x]
+    if offset.size:
+        offsets = offset[y, left:right]
+        for x in range(part.size):
+            part[x] -= offsets[x]
+    if response.size:
+        responses = response[y, left:right]
+        for x in range(part.size):
+            part[x] *= responses[x]
+    for x in range(part.size):
+        bits[x] = saturated_bit if counts[x] >= saturation else 0
+    if fixed_mask.size:
+        fixed = fixed_mask[y, left:right]
+        for x in range(part.size):
+            bits[x] |= fixed[x]
+
+
+@compiled
+def calibrate_wanted(
+    raw: AnyArray,
+    overscan: FloatImage,
+    offset: FloatImage,
+    response: FloatImage,
+    fixed_mask: MaskImage,
+    saturation: int,
+    saturated_bit: int,
+    cubics: FloatImage,
+    box: int,
+    places: FloatImage,
+    pattern: FloatImage,
+    wanted: MaskImage,
+    pixels: FloatImage,
+    mask: MaskImage,
+) -> None:
+    """Calibrate the wanted parts of a frame, and take its known sky and the fixed pattern off.
+
+    Parameters
+    ----------
+    raw, overscan, offset, response, fixed_mask, saturation, saturated_bit, pixels, mask
+        As of :func:`calibrate_rows`. What is not wanted is not written.
+    cubics, box, places
+        As of :func:`~.skyimage.sky_row`.
+    pattern : ndarray of float32, shape (ny, nx) or (0, 0)
+        ADU.
+    wanted : ndarray of uint8, shape (ny, ⌈nx / SEGMENT⌉)
+        Non-zero where a segment of a row is wanted.
+    """
+    ny, nx = raw.shape
+    row = np.empty(nx, np.float32)
+    for y in range(ny):
+        segment, n_segments = 0, wanted.shape[1]
+        is_known = False
+        while segment < n_segments:
+            if wanted[y, segment] == 0:
+                segment += 1
+                continue
+            if not is_known:
+                sky_row(cubics[y], box, places, row)
+                is_known = True
+            left = segment * SEGMENT
+            while segment < n_segments and wanted[y, segment] != 0:
+                segment += 1
+            right = min(nx, segment * SEGMENT)
+            _calibrate_run(
+                raw, y, left, right, overscan, offset, response, fixed_mask, saturation,
+                saturated_bit, pixels, mask,
+            )  # fmt: skip
+            part, sky = pixels[y, left:right], row[left:right]
+            for x in range(part.size):
+                part[x] -= sky[x]
+            if pattern.size:
+                excess = pattern[y, left:right]
+                for x in range(part.size):
+                    part[x] -= excess[x]
+
+
+@compiled
+def want_squares(x: FloatArray, y: FloatArray, half: int, nx: int, wanted: MaskImage) -> None:
+    """Mark the segments of rows that squares about sources touch.
+
+    Parameters
+    ----------
+    x, y : ndarray, shape (n,)
+        Positions, pixels; those that are no numbers are passed over.
+    half : int
+        Pixels on each side of the middle one.
+    nx : int
+        Length of a row.
+    wanted : ndarray of uint8, shape (ny, ⌈nx / SEGMENT⌉)
+        Ones are written.
+    """
+    ny = wanted.shape[0]
+    for k in range(x.size):
+        if not (abs(x[k]) < 1e9 and abs(y[k]) < 1e9):
+            continue
+        column, row = int(np.rint(x[k])), int(np.rint(y[k]))
+        if column + half < 0 or column - half >= nx:
+            continue
+        first, last = max(0, column - half) // SEGMENT, min(nx - 1, column + half) // SEGMENT
+        for j in range(max(0, row - half), min(ny, row + half + 1)):
+            for segment in range(first, last + 1):
+                wanted[j, segment] = 1

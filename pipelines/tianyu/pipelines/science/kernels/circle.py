@@ -94,9 +94,7 @@ def _half_area(x: float, radius: float) -> float:
 
 
 @compiled
-def _corner(
-    x: float, y: float, column: int, row: int, radius: float, lines: FloatArray
-) -> float:
+def _corner(x: float, y: float, column: int, row: int, radius: float, lines: FloatArray) -> float:
     """Return the area of the disk to the left of x and below y."""
     half_chord = lines[1, row]
     left_of_x, left_of_chord = lines[0, column], lines[2, row]

@@ -1,4 +1,4 @@
-"""Compiled readers of light: of a calibrated frame, and of a raw one without calibrating all of it."""
+"""A compiled reader of light."""
 
 from dataclasses import dataclass
 
@@ -9,20 +9,15 @@ from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.centroids import CENTROID_ROUNDS
 from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
-from tianyu.pipelines.science.kernels.calibration import KernelCalibration
-from tianyu.pipelines.science.kernels.skyimage import row_cubics, row_places
-from tianyu.pipelines.science.kernels.stars import light_of_calibrated, light_of_raw, window_steps
+from tianyu.pipelines.science.kernels.stars import light_of_frame, window_steps
 from tianyu.pipelines.science.light import Light, half_sides
-from tianyu.pipelines.science.sky import SkyModel
 from tianyu.pipelines.science.stamps import pixel_distance
 
 
 class _Found:
     """Arrays that the kernels fill."""
 
-    def __init__(
-        self, n: int, geometry: ApertureGeometry, sky_rms: FloatArray
-    ) -> None:
+    def __init__(self, n: int, geometry: ApertureGeometry, sky_rms: FloatArray) -> None:
         half, outer = half_sides(geometry)
         inner_pix, outer_pix = geometry.annulus_pix
         distance = pixel_distance(2 * outer + 1)
@@ -62,7 +57,7 @@ def _steps(
 
 
 @dataclass(frozen=True, eq=False)
-class CalibratedLight:
+class CompiledLight:
     """Light of a calibrated, sky-subtracted frame; C-contiguous float32 and uint8."""
 
     pixels: FloatImage
@@ -78,56 +73,7 @@ class CalibratedLight:
     ) -> Light:
         """Read the light about positions on the frame."""
         found = _Found(len(x), geometry, sky_rms)
-        light_of_calibrated(self.pixels, self.mask, x, y, *found.inputs, *found.outputs)
-        return found.light()
-
-    def steps(
-        self, cores: FloatImage, background: FloatArray, x: FloatArray, y: FloatArray, fwhm: float
-    ) -> FloatArray:
-        """Return the steps from positions in cores to their centroids."""
-        return _steps(cores, background, x, y, fwhm)
-
-
-class RawLight:
-    """Light of a raw frame, which is calibrated about the sources only.
-
-    Parameters
-    ----------
-    raw : ndarray of integers of at most 16 bits, shape (ny, nx)
-    overscan : ndarray of float32 or None
-        Level of this frame.
-    calibration : KernelCalibration
-    sky : SkyModel
-        Sky of this frame.
-    pattern : ndarray of float32, shape (ny, nx), optional
-        Fixed pattern to subtract as well, ADU.
-    """
-
-    def __init__(
-        self,
-        raw: AnyArray,
-        overscan: FloatImage | None,
-        calibration: KernelCalibration,
-        sky: SkyModel,
-        pattern: FloatImage | None = None,
-    ) -> None:
-        nothing = np.empty((0, 0), np.float32)
-        self._arguments = (
-            np.ascontiguousarray(raw),
-            *calibration.arguments(overscan),
-            nothing if pattern is None else np.ascontiguousarray(pattern),
-            row_cubics(sky),
-            sky.box_pix[1],
-            row_places(sky.mesh.shape[1], sky.box_pix[1], raw.shape[1]),
-        )
-        self.shape = raw.shape[0], raw.shape[1]
-
-    def light(
-        self, x: FloatArray, y: FloatArray, geometry: ApertureGeometry, sky_rms: FloatArray
-    ) -> Light:
-        """Read the light about positions on the frame."""
-        found = _Found(len(x), geometry, sky_rms)
-        light_of_raw(*self._arguments, x, y, *found.inputs, *found.outputs)
+        light_of_frame(self.pixels, self.mask, x, y, *found.inputs, *found.outputs)
         return found.light()
 
     def steps(

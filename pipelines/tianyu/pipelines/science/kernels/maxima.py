@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tianyu.pipelines.science.arrays import AnyArray, FloatImage, IntArray, MaskImage
+from tianyu.pipelines.science.arrays import FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
 from tianyu.pipelines.science.kernels.skyimage import sky_row
 from tianyu.pipelines.science.masks import MaskBit
@@ -54,7 +54,7 @@ def subtract_sky(
         sky_row(cubics[y], box, places, row)
         for x in range(nx):
             pixels[y, x] -= row[x]
-        if 2 * ISOLATION_PIX <= y:
+        if y >= 2 * ISOLATION_PIX:
             done = y - ISOLATION_PIX
             n += _search_row(values, bits, nx, done, threshold, least, min_area, found[n:])
             found = _with_room(found, n, nx)
@@ -123,7 +123,7 @@ def _search_row(
         part = row[start : min(nx, start + SEGMENT)]
         top = np.int32(0)
         for i in range(part.size):
-            top = part[i] if part[i] > top else top  # noqa: FURB136 - max() is slow here
+            top = part[i] if part[i] > top else top
         if top <= height_bits:
             continue
         first = y * nx + max(ISOLATION_PIX, start)

@@ -4,6 +4,7 @@ import numpy as np
 
 from tianyu.pipelines.science.arrays import FloatArray, FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
+from tianyu.pipelines.science.windowed import CENTRINGS, FARTHEST_STEP_PIX
 
 
 @compiled
@@ -13,12 +14,10 @@ def centred_moments(
     peaks: IntArray,
     window: float,
     radius: int,
-    rounds: int,
-    limit: float,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Centre a Gaussian window on every peak and return the moments under it.
 
-    The reference is ``windowed._centre`` of ``windowed._stamps``.
+    The reference is :func:`~tianyu.pipelines.science.windowed.centre_windows`.
 
     Parameters
     ----------
@@ -32,10 +31,6 @@ def centred_moments(
         σ of the window, pixels.
     radius : int
         Half the side of a stamp, less half a pixel.
-    rounds : int
-        Centrings.
-    limit : float
-        Farthest step from the peak on each axis, pixels.
 
     Returns
     -------
@@ -53,15 +48,16 @@ def centred_moments(
     for star in range(n):
         _cut(pixels, mask, peaks[star] // nx, peaks[star] % nx, radius, stamp)
         m = moments[star]
-        for _ in range(rounds):
+        for _ in range(CENTRINGS):
             _weigh(dx[star], window, radius, weight_x)
             _weigh(dy[star], window, radius, weight_y)
             _moments_of(stamp, weight_y, weight_x, m)
             # The windowed mean goes a part of the way to the centre, half of it if σ = σ_w.
             variance = 0.5 * (m[0, 2] + m[2, 0] - m[0, 1] ** 2 - m[1, 0] ** 2)
             part = min(max(1.0 - variance / window**2, 0.33), 1.0)
-            dx[star] = min(max(dx[star] + m[0, 1] / part, -limit), limit)
-            dy[star] = min(max(dy[star] + m[1, 0] / part, -limit), limit)
+            far = FARTHEST_STEP_PIX
+            dx[star] = min(max(dx[star] + m[0, 1] / part, -far), far)
+            dy[star] = min(max(dy[star] + m[1, 0] / part, -far), far)
     return dx, dy, moments
 
 

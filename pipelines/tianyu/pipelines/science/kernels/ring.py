@@ -16,40 +16,52 @@ from tianyu.pipelines.science.annulus import (
 from tianyu.pipelines.science.arrays import AnyArray, FloatImage
 from tianyu.pipelines.science.kernels.jit import compiled
 
-BINS = 128
+BINS = 256
 """Of the scale of a ring; the first and the last hold all that is beyond."""
 
-BINS_PER_SIGMA = 12.0
+BINS_PER_SIGMA = 24.0
 
 
 @compiled
 def clipped_ring(
-    values: FloatImage, n: int, guess: float, dealt: FloatImage, starts: AnyArray
+    values: FloatImage,
+    guess: float,
+    fewest: int,
+    dealt: FloatImage,
+    starts: AnyArray,
+    bins: AnyArray,
 ) -> tuple[float, float, int]:
     """Clip the values of a ring at 3σ about their median.
 
     Parameters
     ----------
-    values : ndarray of float32
-        The first n are numbers, of which there is at least one.
-    n : int
+    values : ndarray of float32, shape (m,)
+        NaN for what is not to be used.
     guess : float
         σ of a pixel, for the width of the bins: a bad guess costs time only.
-    dealt : ndarray of float32
-        Room for as many values.
-    starts : ndarray of int32, shape (BINS + 2,)
+    fewest : int
+        Values that are needed.
+    dealt : ndarray of float32, shape (m,)
+        Room for the values.
+    starts : ndarray of int32, shape (BINS + 3,)
         Room for where the bins start.
+    bins : ndarray of int32, shape (m,)
+        Room for their numbers.
 
     Returns
     -------
     mean, rms : float
         Of the values that are left.
     n_kept : int
+        0 if there were too few.
     """
-    centre = _probe(values, n)
     per_bin = np.float32(BINS_PER_SIGMA / guess) if guess > 0.0 else np.float32(0.0)
-    zero = centre - np.float32(0.5 * BINS) / per_bin if per_bin > 0.0 else centre
-    _deal(values, n, zero, per_bin, dealt, starts)
+    zero = _probe(values)
+    if per_bin > 0.0:
+        zero -= np.float32(0.5 * BINS) / per_bin
+    n = _deal(values, zero, per_bin, dealt, starts, bins)
+    if n < fewest:
+        return 0.0, np.nan, 0
     start, stop = 0, n
     low, high = np.float32(-np.inf), np.float32(np.inf)
     for _ in range(CLIP_ROUNDS):
@@ -73,45 +85,47 @@ def clipped_ring(
 
 
 @compiled
-def _probe(values: FloatImage, n: int) -> float:
-    """Return the median of three times three values: near the middle of them all."""
+def _probe(values: FloatImage) -> float:
+    """Return the median of three medians of three values: near the middle of them all."""
     middles = np.empty(3, np.float32)
     for k in range(3):
-        a = values[(2 * (3 * k) + 1) * n // 18]
-        b = values[(2 * (3 * k + 1) + 1) * n // 18]
-        c = values[(2 * (3 * k + 2) + 1) * n // 18]
+        a = values[(6 * k + 1) * values.size // 18]
+        b = values[(6 * k + 3) * values.size // 18]
+        c = values[(6 * k + 5) * values.size // 18]
         middles[k] = max(min(a, b), min(max(a, b), c))
     a, b, c = middles[0], middles[1], middles[2]
-    return max(min(a, b), min(max(a, b), c))
+    middle = max(min(a, b), min(max(a, b), c))
+    return middle if abs(middle) < np.inf else np.float32(0.0)
 
 
 @compiled
 def _deal(
     values: FloatImage,
-    n: int,
     zero: float,
     per_bin: float,
     dealt: FloatImage,
     starts: AnyArray,
-) -> None:
-    """Write the values bin by bin, and where each bin starts; a bin's sign bit marks it sorted."""
-    bins = np.empty(n, np.int32)
-    last = np.float32(BINS - 1)
-    for i in range(n):
+    bins: AnyArray,
+) -> int:
+    """Write the values bin by bin, and where each bin starts; return how many are numbers."""
+    first, last = np.float32(0.0), np.float32(BINS - 1)
+    for i in range(values.size):
         place = (values[i] - zero) * per_bin
-        place = place if place > np.float32(0.0) else np.float32(0.0)
+        is_number = place == place
+        place = place if place > first else first
         place = place if place < last else last
-        bins[i] = np.int32(place)
+        bins[i] = np.int32(place) if is_number else np.int32(BINS)
     starts[:] = 0
-    for i in range(n):
-        starts[np.uint32(bins[i]) + 2] += 1
-    for k in range(2, BINS + 2):
+    for i in range(values.size):
+        starts[np.uint32(bins[i]) + np.uint32(2)] += 1
+    for k in range(2, BINS + 3):
         starts[k] += starts[k - 1]
     # starts[k + 1] is where bin k starts; it moves to where the bin ends, as starts[k] did.
-    for i in range(n):
-        k = np.uint32(bins[i]) + 1
-        dealt[starts[k]] = values[i]
+    for i in range(values.size):
+        k = np.uint32(bins[i]) + np.uint32(1)
+        dealt[np.uint32(starts[k])] = values[i]
         starts[k] += 1
+    return starts[BINS]
 
 
 @compiled
@@ -142,15 +156,30 @@ def _mean_and_rms(
     values: FloatImage, n: int, low: float, high: float, middle: float
 ) -> tuple[float, float, int]:
     """Average the values from low to high, in four sums that take turns."""
-    total, square, kept = np.zeros(4), np.zeros(4), 0
-    for i in range(n):
-        inside = (values[i] >= low) & (values[i] <= high)
-        off = np.float64(values[i]) - np.float64(middle) if inside else 0.0
-        total[i & 3] += off
-        square[i & 3] += off * off
-        kept += 1 if inside else 0
-    sum1 = (total[0] + total[1]) + (total[2] + total[3])
-    sum2 = (square[0] + square[1]) + (square[2] + square[3])
-    mean = sum1 / kept
-    variance = sum2 / kept - mean * mean
-    return middle + mean, np.sqrt(variance) if variance > 0.0 else 0.0, kept
+    s0 = s1 = s2 = s3 = 0.0
+    q0 = q1 = q2 = q3 = 0.0
+    centre, kept, i = np.float64(middle), 0, 0
+    while i + 3 < n:
+        a, b, c, d = values[i], values[i + 1], values[i + 2], values[i + 3]
+        off0 = np.float64(a) - centre if (a >= low) & (a <= high) else 0.0
+        off1 = np.float64(b) - centre if (b >= low) & (b <= high) else 0.0
+        off2 = np.float64(c) - centre if (c >= low) & (c <= high) else 0.0
+        off3 = np.float64(d) - centre if (d >= low) & (d <= high) else 0.0
+        s0 += off0
+        s1 += off1
+        s2 += off2
+        s3 += off3
+        q0 += off0 * off0
+        q1 += off1 * off1
+        q2 += off2 * off2
+        q3 += off3 * off3
+        i += 4
+    for k in range(i, n):
+        off0 = np.float64(values[k]) - centre if (values[k] >= low) & (values[k] <= high) else 0.0
+        s0 += off0
+        q0 += off0 * off0
+    for k in range(n):
+        kept += 1 if (values[k] >= low) & (values[k] <= high) else 0
+    mean = ((s0 + s1) + (s2 + s3)) / kept
+    variance = ((q0 + q1) + (q2 + q3)) / kept - mean * mean
+    return centre + mean, np.sqrt(variance) if variance > 0.0 else 0.0, kept

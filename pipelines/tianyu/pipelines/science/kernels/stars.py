@@ -1,4 +1,4 @@
-"""Light in circles and rings about all sources of a frame, from calibrated or from raw pixels."""
+"""Light in circles and rings about all sources of a frame."""
 
 import numpy as np
 
@@ -7,14 +7,14 @@ from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, In
 from tianyu.pipelines.science.kernels.circle import circle_sum, touched
 from tianyu.pipelines.science.kernels.jit import compiled
 from tianyu.pipelines.science.kernels.ring import BINS, clipped_ring
-from tianyu.pipelines.science.kernels.stamping import cut_calibrated, cut_raw, sky_stamp
+from tianyu.pipelines.science.kernels.stamping import cut_good, cut_stamp
 from tianyu.pipelines.science.stamps import LEFT_OUT
 
 _LEFT_OUT = int(LEFT_OUT)
 
 
 @compiled
-def light_of_calibrated(
+def light_of_frame(
     pixels: FloatImage,
     mask: MaskImage,
     x: FloatArray,
@@ -40,7 +40,7 @@ def light_of_calibrated(
     radii : ndarray, shape (r,)
         Of the circles, pixels.
     ring, disk : ndarray of int64
-        Flat indices of the ring's pixels in a stamp, and of the peak's in a core.
+        Flat indices of the ring's pixels in a stamp, and of those that may be the peak in a core.
     noise : ndarray, shape (n,)
         Scatter of a sky pixel, ADU.
     size : int
@@ -58,111 +58,77 @@ def light_of_calibrated(
     core_bits = np.empty(cores.shape[1:], np.uint8)
     room = _room(ring.size)
     lines = np.empty((3, cores.shape[1] + 1))
+    ny, nx = pixels.shape
+    half = size // 2
+    values, marks = pixels.reshape(-1), mask.reshape(-1)
+    places = ring.astype(np.uint64)
     for k in range(x.size):
         column, row = int(np.rint(x[k])), int(np.rint(y[k]))
-        cut_calibrated(pixels, mask, row, column, stamp, bits)
-        _background(stamp, bits, ring, noise[k], room, table[:, k])
-        _core(stamp, bits, cores[k], core_bits)
+        if half <= row < ny - half and half <= column < nx - half:
+            cut_good(values, marks, (row - half) * nx + column - half, nx, stamp)
+        else:
+            cut_stamp(pixels, mask, row, column, stamp, bits)
+            _forget_marked(stamp, bits)
+        _background(stamp, places, noise[k], room, table[:, k])
+        cut_stamp(pixels, mask, row, column, cores[k], core_bits)
+        marked = _leave_out(cores[k], core_bits)
         table[3, k] = _peak(cores[k], disk)
+        flags[k] = 0
         for r in range(radii.size):
-            light, area = circle_sum(
-                cores[k], core_bits, x[k] - column, y[k] - row, radii[r], lines
-            )
+            at_x, at_y = x[k] - column, y[k] - row
+            light, area = circle_sum(cores[k], core_bits, at_x, at_y, radii[r], lines)
             circles[0, k, r], circles[1, k, r] = light, area
-        _flag(core_bits, x[k] - column, y[k] - row, radii, flags[k])
+            if marked:
+                flags[k, r] = touched(core_bits, at_x, at_y, radii[r])
 
 
 @compiled
-def light_of_raw(
-    raw: AnyArray,
-    overscan: FloatImage,
-    offset: FloatImage,
-    response: FloatImage,
-    fixed_mask: MaskImage,
-    saturation: int,
-    saturated_bit: int,
-    pattern: FloatImage,
-    cubics: FloatImage,
-    box: int,
-    places: FloatImage,
-    x: FloatArray,
-    y: FloatArray,
-    radii: FloatArray,
-    ring: IntArray,
-    disk: IntArray,
-    noise: FloatArray,
-    size: int,
-    table: FloatArray,
-    circles: FloatArray,
-    flags: AnyArray,
-    cores: FloatImage,
-) -> None:
-    """Measure sources on a raw frame, of which only the pixels about them are calibrated.
-
-    Parameters are those of :func:`~.stamping.cut_raw`, :func:`~.stamping.sky_stamp` and
-    :func:`light_of_calibrated`.
-    """
-    stamp, bits = np.empty((size, size), np.float32), np.empty((size, size), np.uint8)
-    sky = np.zeros((size, size), np.float32)
-    core_bits = np.empty(cores.shape[1:], np.uint8)
-    room = _room(ring.size)
-    lines = np.empty((3, cores.shape[1] + 1))
-    for k in range(x.size):
-        column, row = int(np.rint(x[k])), int(np.rint(y[k]))
-        sky_stamp(cubics, box, places, row, column, sky)
-        cut_raw(
-            raw, overscan, offset, response, fixed_mask, saturation, saturated_bit, pattern, sky,
-            row, column, stamp, bits,
-        )  # fmt: skip
-        _background(stamp, bits, ring, noise[k], room, table[:, k])
-        _core(stamp, bits, cores[k], core_bits)
-        table[3, k] = _peak(cores[k], disk)
-        for r in range(radii.size):
-            light, area = circle_sum(
-                cores[k], core_bits, x[k] - column, y[k] - row, radii[r], lines
-            )
-            circles[0, k, r], circles[1, k, r] = light, area
-        _flag(core_bits, x[k] - column, y[k] - row, radii, flags[k])
-
-
-@compiled
-def _room(n: int) -> tuple[FloatImage, FloatImage, AnyArray]:
+def _room(n: int) -> tuple[FloatImage, FloatImage, AnyArray, AnyArray]:
     """Return the room that rings of n pixels need."""
-    return np.empty(n, np.float32), np.empty(n, np.float32), np.empty(BINS + 2, np.int32)
+    floats = np.empty((2, n), np.float32)
+    return floats[0], floats[1], np.empty(BINS + 3, np.int32), np.empty(n, np.int32)
+
+
+@compiled
+def _forget_marked(stamp: FloatImage, bits: MaskImage) -> None:
+    """Put NaN where a pixel is marked."""
+    flat, marks = stamp.reshape(-1), bits.reshape(-1)
+    for i in range(marks.size):
+        if marks[i] != 0:
+            flat[i] = np.float32(np.nan)
 
 
 @compiled
 def _background(
     stamp: FloatImage,
-    bits: MaskImage,
     ring: IntArray,
     noise: float,
-    room: tuple[FloatImage, FloatImage, AnyArray],
+    room: tuple[FloatImage, FloatImage, AnyArray, AnyArray],
     found: FloatArray,
 ) -> None:
     """Write level, scatter and number of pixels of the ring, as ``annulus.local_background``."""
-    values, dealt, starts = room
-    flat, marks = stamp.reshape(-1), bits.reshape(-1)
-    n = 0
+    values, dealt, starts, bins = room
+    flat = stamp.reshape(-1)
     for k in range(ring.size):
-        place = np.uint64(ring[k])
-        values[n] = flat[place]
-        n += 1 if marks[place] == 0 else 0
+        values[k] = flat[ring[k]]
     found[0], found[1], found[2] = 0.0, np.nan, 0.0
-    if n >= MIN_ANNULUS_PIXELS:
-        mean, rms, n_kept = clipped_ring(values, n, noise, dealt, starts)
-        found[0], found[1], found[2] = mean, rms / CLIPPED_NORMAL_RMS, n_kept
+    mean, rms, n = clipped_ring(values, noise, MIN_ANNULUS_PIXELS, dealt, starts, bins)
+    if n:
+        found[0], found[1], found[2] = mean, rms / CLIPPED_NORMAL_RMS, n
 
 
 @compiled
-def _core(stamp: FloatImage, bits: MaskImage, core: FloatImage, core_bits: MaskImage) -> None:
-    """Copy the inner pixels of a stamp, zero where they are left out."""
-    margin = (stamp.shape[0] - core.shape[0]) // 2
-    for j in range(core.shape[0]):
-        for i in range(core.shape[0]):
-            mark = bits[margin + j, margin + i]
-            core_bits[j, i] = mark
-            core[j, i] = stamp[margin + j, margin + i] if mark & _LEFT_OUT == 0 else np.float32(0)
+def _leave_out(core: FloatImage, bits: MaskImage) -> bool:
+    """Put zeros where a pixel is to be left out, and tell whether any is marked."""
+    flat, marks = core.reshape(-1), bits.reshape(-1)
+    marked = np.uint8(0)
+    for i in range(marks.size):
+        marked |= marks[i]
+    if marked & _LEFT_OUT:
+        for i in range(marks.size):
+            if marks[i] & _LEFT_OUT:
+                flat[i] = np.float32(0.0)
+    return marked != 0
 
 
 @compiled
@@ -171,20 +137,6 @@ def _peak(core: FloatImage, disk: IntArray) -> float:
     for k in range(disk.size):
         top = max(top, np.float64(flat[disk[k]]))
     return top
-
-
-@compiled
-def _flag(
-    bits: MaskImage, x: float, y: float, radii: FloatArray, flags: AnyArray
-) -> None:
-    flags[:] = 0
-    any_marked = 0
-    for j in range(bits.shape[0]):
-        for i in range(bits.shape[1]):
-            any_marked |= int(bits[j, i])
-    if any_marked:
-        for r in range(radii.size):
-            flags[r] = touched(bits, x, y, radii[r])
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""Adding a strip of a frame to an exact stack, in one sweep."""
+"""Adding a frame to an exact stack, a strip of rows in one sweep."""
 
 import numpy as np
 
@@ -8,33 +8,41 @@ from tianyu.pipelines.science.kernels.jit import compiled
 
 @compiled
 def highest_step(
-    pixels: FloatImage, mask: MaskImage, ignored: int, steps_per_adu: float, limit: float
+    pixels: FloatImage,
+    mask: MaskImage,
+    ignored: int,
+    window: tuple[int, int, int, int],
+    steps_per_adu: float,
+    limit: float,
 ) -> float:
-    """Return the largest absolute value of the good pixels of a strip, in whole steps.
+    """Return the largest absolute value of the good pixels of a window, in whole steps.
 
     Parameters
     ----------
-    pixels : ndarray of float32, shape (h, w)
-    mask : ndarray of uint8, shape (h, w)
+    pixels : ndarray of float32, shape (ny, nx)
+    mask : ndarray of uint8, shape (ny, nx)
         A pixel with any bit but the ignored ones is left out, as is one that is not finite.
     ignored : int
         Bits that do not matter.
+    window : tuple of int
+        First row, row after the last, first column, column after the last.
     steps_per_adu : float
     limit : float
         What exceeds it counts as it.
     """
+    first, last, left, right = window
     # Positive floats are in the order of their bits, and whole numbers are compared many at a time.
-    bits, highest = pixels.view(np.int32), np.zeros(1, np.int32)
-    use = np.uint8(255 ^ ignored)
-    top = np.int32(0)
-    for y in range(pixels.shape[0]):
-        for x in range(pixels.shape[1]):
-            size = bits[y, x] & np.int32(0x7FFFFFFF)
-            good = (mask[y, x] & use) == 0 and size < np.int32(0x7F800000)
-            top = max(top, size if good else np.int32(0))
+    bits, use, top = pixels.view(np.int32), np.uint8(255 ^ ignored), np.int32(0)
+    for y in range(first, last):
+        part, marks = bits[y, left:right], mask[y, left:right]
+        for x in range(part.size):
+            size = part[x] & np.int32(0x7FFFFFFF)
+            good = ((marks[x] & use) == 0) & (size < np.int32(0x7F800000))
+            size = size if good else np.int32(0)
+            top = size if size > top else top
+    highest = np.empty(1, np.int32)
     highest[0] = top
-    value = np.float64(highest.view(np.float32)[0]) * steps_per_adu
-    return min(np.rint(value), limit)
+    return min(np.rint(np.float64(highest.view(np.float32)[0]) * steps_per_adu), limit)
 
 
 @compiled
@@ -42,29 +50,47 @@ def add_steps(
     pixels: FloatImage,
     mask: MaskImage,
     ignored: int,
+    window: tuple[int, int, int, int],
     steps_per_adu: float,
     limit: float,
+    flipped: bool,
     sign: int,
     total: AnyArray,
     count: AnyArray,
+    corner: tuple[int, int],
 ) -> None:
-    """Add the rounded pixels of a strip to the sums, and one to the counts of the good ones.
+    """Add the rounded pixels of a window to the sums, and one to the counts of the good ones.
 
     Parameters
     ----------
-    pixels, mask, ignored, steps_per_adu, limit
+    pixels, mask, ignored, window, steps_per_adu, limit
         As of :func:`highest_step`.
+    flipped : bool
+        The window is turned by 180° before.
     sign : int
         1, or −1 to subtract.
-    total, count : ndarray of integers, shape (h, w)
+    total, count : ndarray of integers, shape (height, width)
         Changed.
+    corner : tuple of int
+        Row and column of the sums that the window's first pixel, or when flipped its last one,
+        goes to.
     """
-    scale, top = np.float32(steps_per_adu), np.float32(limit)
-    use = np.uint8(255 ^ ignored)
-    for y in range(pixels.shape[0]):
-        for x in range(pixels.shape[1]):
-            steps = np.rint(pixels[y, x] * scale)
-            good = mask[y, x] & use == 0 and abs(steps) < np.inf
-            steps = min(max(steps, -top), top) if good else np.float32(0.0)
-            total[y, x] += sign * np.int32(steps)
-            count[y, x] += sign if good else 0
+    first, last, left, right = window
+    scale, top, use = np.float32(steps_per_adu), np.float32(limit), np.uint8(255 ^ ignored)
+    values, marks = np.empty(right - left, np.float32), np.empty(right - left, np.uint8)
+    for k in range(last - first):
+        if flipped:
+            part, bits = pixels[last - 1 - k, left:right], mask[last - 1 - k, left:right]
+            for x in range(values.size):
+                values[x], marks[x] = part[values.size - 1 - x], bits[values.size - 1 - x]
+        else:
+            values[:], marks[:] = pixels[first + k, left:right], mask[first + k, left:right]
+        sums = total[corner[0] + k, corner[1] : corner[1] + values.size]
+        counts = count[corner[0] + k, corner[1] : corner[1] + values.size]
+        for x in range(values.size):
+            steps = np.rint(values[x] * scale)
+            good = ((marks[x] & use) == 0) & (abs(steps) < np.float32(np.inf))
+            steps = steps if steps < top else top
+            steps = steps if steps > -top else -top
+            sums[x] += sign * np.int32(steps if good else np.float32(0.0))
+            counts[x] += sign if good else 0

@@ -7,9 +7,7 @@ from tianyu.pipelines.science.kernels.jit import compiled
 
 
 @compiled
-def highest_block(
-    dx: FloatArray, dy: FloatArray, bin_pix: float
-) -> tuple[float, float, int, int]:
+def highest_block(dx: FloatArray, dy: FloatArray, bin_pix: float) -> tuple[float, float, int, int]:
     """Find the 2 × 2 bins with most votes; the reference is ``shift._highest_block``.
 
     Parameters
