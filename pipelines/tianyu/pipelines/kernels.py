@@ -1,7 +1,6 @@
-"""Whether frames are worked on by compiled kernels or by their references, and where the former
-are kept.
+"""Whether frames are worked on by compiled kernels, and where these are kept.
 
-The choice is the setting ``kernels``. Kernels are compiled when first needed and kept in a folder
+The choice between them and their plain references is the setting ``kernels``. Kernels are compiled when first needed and kept in a folder
 of the user, since that of the program may be read-only.
 """
 

@@ -11,6 +11,7 @@ import numpy as np
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.kernels import compiled_kernels
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, IntArray, MaskImage
+from tianyu.pipelines.science.blank import plain_extremes, refuse_blank
 from tianyu.pipelines.science.calibrate import Calibrator
 from tianyu.pipelines.science.light import FrameLight, LightReader
 from tianyu.pipelines.science.masks import MaskBit
@@ -64,12 +65,17 @@ class MeasuredFrame:
     @property
     def reader(self) -> LightReader:
         """What reads the light about sources."""
-        pixels, mask = np.ascontiguousarray(self.pixels), np.ascontiguousarray(self.mask)
-        if not compiled_kernels():
-            return FrameLight(pixels, mask)
-        from tianyu.pipelines.science.kernels.light import CompiledLight  # noqa: PLC0415 - slow
+        return light_reader(self.pixels, self.mask)
 
-        return CompiledLight(pixels, mask)
+
+def light_reader(pixels: FloatImage, mask: MaskImage) -> LightReader:
+    """Return what reads the light about sources of a sky-subtracted frame, shape ``(ny, nx)``."""
+    pixels, mask = np.ascontiguousarray(pixels, np.float32), np.ascontiguousarray(mask)
+    if not compiled_kernels():
+        return FrameLight(pixels, mask)
+    from tianyu.pipelines.science.kernels.light import CompiledLight  # noqa: PLC0415 - slow
+
+    return CompiledLight(pixels, mask)
 
 
 STACK_IGNORES = MaskBit.SATURATED
@@ -153,6 +159,22 @@ def remeasure_frame(
     if pattern is not None:
         pixels -= pattern
     return MeasuredFrame(pixels, calibrated.mask, sky)
+
+
+def refuse_blank_frame(raw: RawFrame, name: str) -> None:
+    """Refuse a light frame without any information.
+
+    Raises
+    ------
+    UnusableDataError
+        As :func:`~tianyu.pipelines.science.blank.refuse_blank` says.
+    """
+    find_extremes = plain_extremes
+    if _fits_kernels(raw.pixels) and raw.pixels.flags.c_contiguous:
+        from tianyu.pipelines.science.kernels.blankness import extremes  # noqa: PLC0415 - slow
+
+        find_extremes = extremes
+    refuse_blank(raw.pixels, name, sees_light=True, extremes=find_extremes)
 
 
 def stars_of(frame: MeasuredFrame) -> StarList:

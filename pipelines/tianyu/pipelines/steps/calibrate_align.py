@@ -9,14 +9,19 @@ from pydantic import Field
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import PermanentError, UnusableDataError
-from tianyu.pipelines.fits.fingerprint import checksum
-from tianyu.pipelines.frames import FrameFile, raw_frames, read_raw
-from tianyu.pipelines.measuring import FrameBuffers, MeasuredFrame, measure_frame, stars_of
+from tianyu.pipelines.frames import FrameFile, raw_frames
+from tianyu.pipelines.measuring import (
+    FrameBuffers,
+    MeasuredFrame,
+    measure_frame,
+    refuse_blank_frame,
+    stars_of,
+)
 from tianyu.pipelines.products import Products
+from tianyu.pipelines.reading import Arrival, read_ahead
 from tianyu.pipelines.reference import Reference, load_reference
 from tianyu.pipelines.science.align import align
 from tianyu.pipelines.science.alignment import Alignment
-from tianyu.pipelines.science.blank import refuse_blank
 from tianyu.pipelines.science.stack import PartialStack
 from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.stated import disagreements
@@ -70,9 +75,9 @@ def calibrate_and_align(parameters: CalibrateAlign, context: StepContext) -> Pro
     calibrators = Calibrators(context, parameters.calibration, reference.saturation_adu)
     stack = PartialStack.empty(reference.canvas)
     results, buffers, box_pix = [], FrameBuffers(), parameters.sky_box_pix
-    for done, file in enumerate(files):
+    for done, arrival in enumerate(read_ahead(context, files, with_checksum=True)):
         context.progress(done, len(files))
-        result = measure_and_align(context, file, reference, calibrators, box_pix, buffers)
+        result = measure_and_align(arrival, reference, calibrators, box_pix, buffers)
         if result.is_stacked and result.image and result.alignment:
             add_frame(stack, result.image, result.alignment)
         result.drop_pixels()
@@ -85,20 +90,19 @@ _NO_MASK = np.empty((0, 0), np.uint8)
 
 
 def measure_and_align(
-    context: StepContext,
-    file: FrameFile,
+    arrival: Arrival,
     reference: Reference,
     calibrators: Calibrators,
     sky_box_pix: int,
     buffers: FrameBuffers,
 ) -> Measured:
     """Measure one frame into the buffers; what is wrong is noted and the night goes on."""
-    result = Measured(file)
+    file = arrival.file
+    # Of the bytes that were read: what a point is traced back to.
+    result = Measured(file, raw_checksum=arrival.checksum)
     try:
-        raw = read_raw(context, file)
-        # Of the bytes just read, which the system still holds: what a point is traced back to.
-        result.raw_checksum = checksum(file.path)
-        refuse_blank(raw.pixels, file.name, sees_light=True)
+        raw = arrival.raw()
+        refuse_blank_frame(raw, file.name)
         if raw.pixels.shape != reference.frame.shape:
             raise UnusableDataError(
                 f"{file.name} is {file.width}×{file.height} pixels, the reference frame "

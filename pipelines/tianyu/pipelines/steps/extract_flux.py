@@ -24,9 +24,10 @@ from tianyu.pipelines.flux_plan import (
     surroundings_of,
 )
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
-from tianyu.pipelines.frames import FrameFile, find_product_of, raw_frames, read_raw
+from tianyu.pipelines.frames import find_product_of, raw_frames
 from tianyu.pipelines.measuring import FrameBuffers, remeasure_frame
 from tianyu.pipelines.products import Products
+from tianyu.pipelines.reading import Arrival, read_ahead
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.apertures import ApertureFluxes
 from tianyu.pipelines.science.arrays import FloatImage
@@ -75,17 +76,14 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
     measured: list[tuple[int, ApertureFluxes]] = []
     radii_of: dict[int, tuple[float, ...]] = {}
     problems: dict[int, str] = {}
-    for done, frame in enumerate(frames):
-        context.progress(done, len(frames))
-        if frame.transform is None:
-            continue
-        file = files[frame.image_id]
+    aligned = [frame for frame in frames if frame.transform is not None]
+    arrivals = read_ahead(context, [files[frame.image_id] for frame in aligned])
+    for done, (frame, arrival) in enumerate(zip(aligned, arrivals, strict=True)):
+        context.progress(done, len(aligned))
         own = following(plan, frame.fwhm_pix) if parameters.follow_fwhm else plan
         try:
             sky = skies[frame.image_id]
-            fluxes = _measure(
-                context, parameters, own, frame, file, sky, calibrators, pattern, buffers
-            )
+            fluxes = _measure(parameters, own, frame, arrival, sky, calibrators, pattern, buffers)
         except PermanentError as error:
             # It was there in pass 1; the rest of the night does not depend on it.
             logger.warning("%s is not measured: %s", frame.name, error)
@@ -102,11 +100,10 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
 
 
 def _measure(
-    context: StepContext,
     parameters: ExtractFlux,
     plan: FluxPlan,
     frame: FrameRow,
-    file: FrameFile,
+    arrival: Arrival,
     sky: SkyModel,
     calibrators: Calibrators,
     pattern: FloatImage | None,
@@ -114,9 +111,9 @@ def _measure(
 ) -> ApertureFluxes:
     if frame.transform is None:
         raise MissingInputError(f"{frame.name} is not aligned, nothing can be measured in it")
-    calibrator = calibrators.for_exposure(file.exposure_s)
+    calibrator = calibrators.for_exposure(arrival.file.exposure_s)
     image = remeasure_frame(
-        read_raw(context, file),
+        arrival.raw(),
         calibrator,
         sky,
         pattern,

@@ -17,6 +17,7 @@ from tianyu.pipelines.flux_plan import (
 from tianyu.pipelines.frames import raw_frames
 from tianyu.pipelines.measuring import FrameBuffers
 from tianyu.pipelines.products import Products
+from tianyu.pipelines.reading import read_ahead
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.apertures import ApertureFluxes
 from tianyu.pipelines.science.times import FrameTimes
@@ -82,15 +83,15 @@ def measure_chunk(parameters: MeasureFrames, context: StepContext) -> MeasuredCh
     calibrators = Calibrators(context, parameters.calibration, reference.saturation_adu)
     chunk = MeasuredChunk([], plan, [])
     buffers, box_pix = FrameBuffers(), parameters.sky_box_pix
-    for done, file in enumerate(files):
+    for done, arrival in enumerate(read_ahead(context, files, with_checksum=True)):
         context.progress(done, len(files))
-        result = measure_and_align(context, file, reference, calibrators, box_pix, buffers)
+        result = measure_and_align(arrival, reference, calibrators, box_pix, buffers)
         # Nothing is stacked here.
         result.is_stacked = False
         if result.image is not None and result.alignment is not None:
             transform, gain = result.alignment.transform, parameters.gain_e_per_adu
             fluxes = measure_sources(result.image, transform, plan, gain)
-            chunk.fluxes.append((file.image_id, fluxes))
+            chunk.fluxes.append((result.file.image_id, fluxes))
         result.drop_pixels()
         chunk.results.append(result)
     return chunk

@@ -13,7 +13,6 @@ kernel              reference                                   agreement
 ``skyimage``        ``sky.SkyModel.image``                      10⁻⁶ of the level
 ``maxima``          ``peaks.find_peaks``                        to the last bit
 ``moments``         ``windowed``                                10⁻⁹ px
-``votes``           ``shift``                                   to the last bit
 ``summing``         ``stack.PartialStack``                      to the last bit
 ``stars``           ``apertures.measure_fluxes``                10⁻⁵ of the flux's error
 ==================  ==========================================  =================================

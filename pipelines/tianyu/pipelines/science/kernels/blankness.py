@@ -5,7 +5,7 @@ from tianyu.pipelines.science.kernels.jit import compiled
 
 
 @compiled
-def extremes(raw: AnyArray) -> tuple[int, int, int]:
+def extremes(raw: AnyArray) -> tuple[float, float, int]:
     """Return the least and the highest count of a frame, and the number of pixels at the latter.
 
     Parameters
@@ -15,15 +15,16 @@ def extremes(raw: AnyArray) -> tuple[int, int, int]:
 
     Returns
     -------
-    lowest, highest, n_highest : int
+    lowest, highest : float
+    n_highest : int
     """
     lowest = highest = raw[0, 0]
     n_highest = 0
     for y in range(raw.shape[0]):
         top = raw[y, 0]
         for x in range(raw.shape[1]):
-            lowest = min(lowest, raw[y, x])
-            top = max(top, raw[y, x])
+            lowest = raw[y, x] if raw[y, x] < lowest else lowest
+            top = raw[y, x] if raw[y, x] > top else top
         if top > highest:
             highest, n_highest = top, 0
         if top == highest:
@@ -31,4 +32,4 @@ def extremes(raw: AnyArray) -> tuple[int, int, int]:
             for x in range(raw.shape[1]):
                 n += 1 if raw[y, x] == top else 0
             n_highest += n
-    return lowest, highest, n_highest
+    return float(lowest), float(highest), n_highest

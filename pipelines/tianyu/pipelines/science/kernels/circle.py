@@ -45,10 +45,10 @@ def circle_sum(
     """
     size = stamp.shape[0]
     edge_x, edge_y = -(size // 2) - 0.5 - x, -(size // 2) - 0.5 - y
-    first_row = max(0, int(math.floor(-radius - edge_y)))
-    last_row = min(size, int(math.floor(radius - edge_y)) + 1)
-    first_column = max(0, int(math.floor(-radius - edge_x)))
-    last_column = min(size, int(math.floor(radius - edge_x)) + 1)
+    first_row = max(0, math.floor(-radius - edge_y))
+    last_row = min(size, math.floor(radius - edge_y) + 1)
+    first_column = max(0, math.floor(-radius - edge_x))
+    last_column = min(size, math.floor(radius - edge_x) + 1)
     for line in range(first_column, last_column + 1):
         lines[0, line] = _half_area(edge_x + line, radius)
     for line in range(first_row, last_row + 1):
