@@ -38,12 +38,14 @@ class KernelCalibration:
         saturation: float | None,
     ) -> "KernelCalibration":
         """Put empty arrays where there is nothing to do."""
-        is_known = saturation is not None and math.isfinite(saturation)
+        counts = NEVER
+        if saturation is not None and not math.isnan(saturation):
+            counts = math.ceil(min(max(saturation, -NEVER), NEVER))
         return cls(
             _NO_FLOATS if offset is None else offset,
             _NO_FLOATS if response is None else response,
             _NO_BITS if fixed_mask is None else fixed_mask,
-            min(NEVER, math.ceil(saturation)) if is_known and saturation is not None else NEVER,
+            counts,
         )
 
     def arguments(

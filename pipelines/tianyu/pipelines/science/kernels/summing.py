@@ -33,16 +33,19 @@ def highest_step(
     first, last, left, right = window
     # Positive floats are in the order of their bits, and whole numbers are compared many at a time.
     bits, use, top = pixels.view(np.int32), np.uint8(255 ^ ignored), np.int32(0)
+    # What overflows when it is put into steps is not finite.
+    highest = np.empty(1, np.float32)
+    highest[0] = np.float32(3.4028234663852886e38 / steps_per_adu)
+    largest = highest.view(np.int32)[0]
     for y in range(first, last):
         part, marks = bits[y, left:right], mask[y, left:right]
         for x in range(part.size):
             size = part[x] & np.int32(0x7FFFFFFF)
-            good = ((marks[x] & use) == 0) & (size < np.int32(0x7F800000))
+            good = ((marks[x] & use) == 0) & (size <= largest)
             size = size if good else np.int32(0)
             top = size if size > top else top
-    highest = np.empty(1, np.int32)
-    highest[0] = top
-    return min(np.rint(np.float64(highest.view(np.float32)[0]) * steps_per_adu), limit)
+    highest.view(np.int32)[0] = top
+    return min(np.rint(np.float64(highest[0]) * steps_per_adu), limit)
 
 
 @compiled
