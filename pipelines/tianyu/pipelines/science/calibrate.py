@@ -6,6 +6,7 @@ multiplication in float32. :func:`calibrate` is the same for a single frame.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,9 @@ LOWEST_FLAT = 0.1
 A tenth of the light means more than three times the relative noise; vignetted corners
 (0.3 and more) stay in use.
 """
+
+_STRIP_ROWS = 64
+"""Rows that are prepared at once."""
 
 _LEVEL_SAMPLES_PER_AXIS = 64
 """4096 pixels give the typical level of a frame to a few per cent of its noise."""
@@ -102,7 +106,7 @@ class Calibrator:
             np.flatnonzero(_unusable(self.fixed_mask)) if self.fixed_mask is not None else None
         )
         if self.offset is not None:
-            self.offset = np.where(np.isfinite(self.offset), self.offset, np.float32(0))
+            self.offset[~np.isfinite(self.offset)] = 0
 
     def _fixed_mask(self, shape: tuple[int, int], bad: MaskImage | None) -> MaskImage:
         """Mask bits that are the same in every frame."""
@@ -259,16 +263,31 @@ def _common_shape(**images: AnyArray | None) -> tuple[int, int] | None:
 
 def _offset(bias: AnyArray | None, dark: AnyArray | None, dark_scale: float) -> FloatImage | None:
     """Return ``B + t·D``, or None when there is nothing to subtract."""
-    parts = [] if bias is None else [bias.astype(np.float64)]
-    if dark is not None:
-        parts.append(dark_scale * dark.astype(np.float64))
-    return np.sum(parts, axis=0).astype(np.float32) if parts else None
+    known = dark if bias is None else bias
+    if known is None:
+        return None
+    offset = np.empty(known.shape, np.float32)
+    for rows in _strips(known.shape[0]):
+        # In double precision a strip at a time: whole images of it would be most of the memory.
+        level = np.zeros(offset[rows].shape) if bias is None else bias[rows].astype(np.float64)
+        if dark is not None:
+            level += dark_scale * dark[rows].astype(np.float64)
+        offset[rows] = level
+    return offset
 
 
 def _inverse(flat: AnyArray) -> FloatImage:
     """Return ``1/F``, and 0 where the flat cannot be divided by."""
-    usable = np.isfinite(flat) & (flat > LOWEST_FLAT)
-    return np.divide(1.0, flat, out=np.zeros(flat.shape), where=usable).astype(np.float32)
+    response = np.zeros(flat.shape, np.float32)
+    for rows in _strips(flat.shape[0]):
+        part = flat[rows]
+        usable = np.isfinite(part) & (part > LOWEST_FLAT)
+        response[rows] = np.divide(1.0, part, out=np.zeros(part.shape), where=usable)
+    return response
+
+
+def _strips(n_rows: int) -> Iterator[slice]:
+    return (slice(row, row + _STRIP_ROWS) for row in range(0, n_rows, _STRIP_ROWS))
 
 
 def _unusable(mask: MaskImage) -> NDArray[np.uint8]:

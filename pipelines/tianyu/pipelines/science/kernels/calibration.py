@@ -164,7 +164,7 @@ def calibrate_wanted(
     Parameters
     ----------
     raw, overscan, offset, response, fixed_mask, saturation, saturated_bit, pixels, mask
-        As of :func:`calibrate_rows`. What is not wanted is not written.
+        As of :func:`calibrate_rows`. Rows of which nothing is wanted are not written.
     cubics, box, places
         As of :func:`~.skyimage.sky_row`.
     pattern : ndarray of float32, shape (ny, nx) or (0, 0)
@@ -175,30 +175,28 @@ def calibrate_wanted(
     ny, nx = raw.shape
     row = np.empty(nx, np.float32)
     for y in range(ny):
-        segment, n_segments = 0, wanted.shape[1]
-        is_known = False
-        while segment < n_segments:
-            if wanted[y, segment] == 0:
-                segment += 1
-                continue
-            if not is_known:
-                sky_row(cubics[y], box, places, row)
-                is_known = True
-            left = segment * SEGMENT
-            while segment < n_segments and wanted[y, segment] != 0:
-                segment += 1
-            right = min(nx, segment * SEGMENT)
-            _calibrate_run(
-                raw, y, left, right, overscan, offset, response, fixed_mask, saturation,
-                saturated_bit, pixels, mask,
-            )  # fmt: skip
-            part, sky = pixels[y, left:right], row[left:right]
+        # Up to the last wanted one in one go: many short pieces of a row cost more than what lies
+        # between them.
+        first, last = wanted.shape[1], -1
+        for segment in range(wanted.shape[1]):
+            if wanted[y, segment] != 0:
+                first = min(first, segment)
+                last = segment
+        if last < 0:
+            continue
+        left, right = first * SEGMENT, min(nx, (last + 1) * SEGMENT)
+        _calibrate_run(
+            raw, y, left, right, overscan, offset, response, fixed_mask, saturation,
+            saturated_bit, pixels, mask,
+        )  # fmt: skip
+        sky_row(cubics[y], box, places, row)
+        part, sky = pixels[y, left:right], row[left:right]
+        for x in range(part.size):
+            part[x] -= sky[x]
+        if pattern.size:
+            excess = pattern[y, left:right]
             for x in range(part.size):
-                part[x] -= sky[x]
-            if pattern.size:
-                excess = pattern[y, left:right]
-                for x in range(part.size):
-                    part[x] -= excess[x]
+                part[x] -= excess[x]
 
 
 @compiled

@@ -155,31 +155,27 @@ def _ranked(dealt: FloatImage, starts: AnyArray, rank: int) -> float:
 def _mean_and_rms(
     values: FloatImage, n: int, low: float, high: float, middle: float
 ) -> tuple[float, float, int]:
-    """Average the values from low to high, in four sums that take turns."""
-    s0 = s1 = s2 = s3 = 0.0
-    q0 = q1 = q2 = q3 = 0.0
-    centre, kept, i = np.float64(middle), 0, 0
-    while i + 3 < n:
-        a, b, c, d = values[i], values[i + 1], values[i + 2], values[i + 3]
-        off0 = np.float64(a) - centre if (a >= low) & (a <= high) else 0.0
-        off1 = np.float64(b) - centre if (b >= low) & (b <= high) else 0.0
-        off2 = np.float64(c) - centre if (c >= low) & (c <= high) else 0.0
-        off3 = np.float64(d) - centre if (d >= low) & (d <= high) else 0.0
-        s0 += off0
-        s1 += off1
-        s2 += off2
-        s3 += off3
-        q0 += off0 * off0
-        q1 += off1 * off1
-        q2 += off2 * off2
-        q3 += off3 * off3
-        i += 4
-    for k in range(i, n):
-        off0 = np.float64(values[k]) - centre if (values[k] >= low) & (values[k] <= high) else 0.0
-        s0 += off0
-        q0 += off0 * off0
-    for k in range(n):
-        kept += 1 if (values[k] >= low) & (values[k] <= high) else 0
-    mean = ((s0 + s1) + (s2 + s3)) / kept
-    variance = ((q0 + q1) + (q2 + q3)) / kept - mean * mean
+    """Average the values from low to high, in eight sums that take turns."""
+    sums, squares = np.zeros(8), np.zeros(8)
+    centre, kept = np.float64(middle), 0
+    n_blocks = n // 8
+    for block in range(n_blocks):
+        part = values[8 * block : 8 * block + 8]
+        for lane in range(8):
+            value = part[lane]
+            off = np.float64(value) - centre if (value >= low) & (value <= high) else 0.0
+            sums[lane] += off
+            squares[lane] += off * off
+    for i in range(8 * n_blocks, n):
+        off = np.float64(values[i]) - centre if (values[i] >= low) & (values[i] <= high) else 0.0
+        sums[0] += off
+        squares[0] += off * off
+    for i in range(n):
+        kept += 1 if (values[i] >= low) & (values[i] <= high) else 0
+    total, square = 0.0, 0.0
+    for lane in range(8):
+        total += sums[lane]
+        square += squares[lane]
+    mean = total / kept
+    variance = square / kept - mean * mean
     return centre + mean, np.sqrt(variance) if variance > 0.0 else 0.0, kept
