@@ -1,7 +1,8 @@
 """Whether frames are worked on by compiled kernels, and where these are kept.
 
-The choice between them and their plain references is the setting ``kernels``. Kernels are compiled when first needed and kept in a folder
-of the user, since that of the program may be read-only.
+The choice between them and their plain references is the setting ``kernels``. Kernels are
+compiled when first needed and kept in a folder of the user, since that of the program may be
+read-only.
 """
 
 import logging
