@@ -5,8 +5,10 @@ compiled when first needed and kept in a folder of the user, since that of the p
 read-only.
 """
 
+import atexit
 import logging
 import os
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -59,6 +61,7 @@ def cache_folder(wanted: str) -> Path:
             return folder
     except (OSError, RuntimeError) as error:
         own = Path(tempfile.mkdtemp(prefix="tianyu-kernels-"))
+        atexit.register(shutil.rmtree, own, ignore_errors=True)
         logger.warning(
             "compiled kernels cannot be kept in %s (%s): this process compiles them for itself in "
             "%s; set TIANYU_KERNEL_CACHE to a folder that it may write",
