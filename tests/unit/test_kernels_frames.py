@@ -71,7 +71,7 @@ def test_extremes_are_those_of_numpy(raw):
     ("shape", "box"), [((256, 256), 64), ((300, 417), 64), ((200, 130), 32), ((40, 40), 64)]
 )
 def test_the_mesh_is_that_of_source_extractor_within_its_own_noise(shape, box):
-    """The mode of n pixels is known to 2.1 σ/√n; the kernel counts half of those of a large box.
+    """The mode of n pixels is known to 2.1 σ/√n, and both clip in steps of their own.
 
     A flat makes the counts continuous: of whole ones the reference's median is a whole one.
     """

@@ -24,10 +24,6 @@ STEPS_PER_SIGMA = 10.0
 PLACES = LEVELS + 3
 """Of a counter: below the first step, the steps, above the last one, and the bad pixels."""
 
-ENOUGH_PIXELS = 4096
-"""Of boxes as large as this every other pixel is counted, as on a chess board: the counting is most
-of the work, and the noise of the mesh stays at a fiftieth of a pixel's."""
-
 PROBES_PER_AXIS = 8
 """Pixels of a box, on each axis, that tell the scale of its histogram."""
 
@@ -162,7 +158,6 @@ def _count(
     """
     first, last, left, right = edges
     histogram[:] = 0
-    stride = 2 if (last - first) * (right - left) >= ENOUGH_PIXELS else 1
     bottom, top = np.float32(0.0), np.float32(LEVELS + 1)
     n = 0
     for y in range(first, last):
@@ -174,18 +169,17 @@ def _count(
             place = place if place > bottom else bottom
             place = place if place < top else top
             places[i] = np.int32(place) if is_good else np.int32(PLACES - 1)
-        i = y & (stride - 1)
-        while i + 3 * stride < values.size:
+        i = 0
+        while i + 3 < values.size:
             histogram[np.uint32(places[i])] += 1
-            histogram[np.uint32(places[i + stride]) + PLACES] += 1
-            histogram[np.uint32(places[i + 2 * stride]) + 2 * PLACES] += 1
-            histogram[np.uint32(places[i + 3 * stride]) + 3 * PLACES] += 1
-            i += 4 * stride
-            n += 4
+            histogram[np.uint32(places[i + 1]) + PLACES] += 1
+            histogram[np.uint32(places[i + 2]) + 2 * PLACES] += 1
+            histogram[np.uint32(places[i + 3]) + 3 * PLACES] += 1
+            i += 4
         while i < values.size:
             histogram[np.uint32(places[i])] += 1
-            i += stride
-            n += 1
+            i += 1
+        n += values.size
     for step in range(PLACES):
         for counter in range(1, 4):
             histogram[step] += histogram[counter * PLACES + step]
