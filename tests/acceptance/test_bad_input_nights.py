@@ -256,7 +256,10 @@ def test_a_saturated_target_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("detect.foo=3", "no recipe has a step 'detect'; there are adopt_template, "),
+        (
+            "detect.foo=3",
+            "no recipe has a step 'detect'; there are adopt_references, adopt_template, ",
+        ),
         ("detect_sources.foo=3", "foo"),
         (
             "detect_sources.threshold_sigma=-3",

@@ -1,5 +1,6 @@
 """Where and how the sources of a run are measured, and their fluxes as rows."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -8,8 +9,9 @@ from sqlalchemy import select
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError, UnusableDataError
-from tianyu.pipelines.measuring import MeasuredFrame
-from tianyu.pipelines.science.apertures import ApertureFluxes, measure_fluxes
+from tianyu.pipelines.measuring import MeasuredFrame, light_reader
+from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
+from tianyu.pipelines.science.apertures import ApertureFluxes, measure_light
 from tianyu.pipelines.science.arrays import (
     AnyArray,
     BoolArray,
@@ -115,13 +117,11 @@ def measure_sources(
     x, y = transform.apply(plan.x, plan.y)
     # Radii that follow the FWHM may pass or meet fixed ones.
     radii, aperture = np.unique(plan.radii_pix, return_inverse=True)
-    fluxes = measure_fluxes(
-        image.pixels,
-        background_mask(image.mask, x, y, image.sky.rms, plan),
+    fluxes = measure_light(
+        light_reader(image.pixels, background_mask(image.mask, x, y, image.sky.rms, plan)),
         x,
         y,
-        tuple(radii.tolist()),
-        annulus_pix=plan.annulus_pix,
+        ApertureGeometry(tuple(radii.tolist()), plan.annulus_pix),
         sky_rms=image.sky.rms_at(x, y),
         gain=gain,
         noise_gain=plan.noise_gain,
@@ -170,6 +170,13 @@ def background_mask(
         shape=(mask.shape[0], mask.shape[1]),
     )
     return mask | under * UNDER_STAR
+
+
+def surroundings_of(
+    plan: FluxPlan, transform: AffineTransform
+) -> tuple[FloatArray, FloatArray, int]:
+    """Return where on a frame pixels are needed: x, y and half the side of squares, pixels."""
+    return *transform.apply(plan.x, plan.y), math.ceil(plan.annulus_pix[1] + 0.5)
 
 
 def with_forced_flag(fluxes: ApertureFluxes, is_forced: BoolArray) -> ApertureFluxes:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, select
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError, UnusableDataError
-from tianyu.pipelines.fits.pixels import read_pixels
+from tianyu.pipelines.fits.pixels import read_pixels, read_pixels_and_checksum
 from tianyu.pipelines.science.arrays import AnyArray
 from tianyu.pipelines.science.overscan import RawFrame, Section, cut
 from tianyu.schema.tables import Image, ImageCopy
@@ -158,12 +158,51 @@ def read_raw(context: StepContext, frame: FrameFile, extension: str | None = Non
     UnusableDataError
         If it cannot be read, or its size is not the one that was registered.
     """
+    content = read_file(frame, extension)
+    context.traffic.read += content.n_bytes
+    return content.raw
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """What a file holds.
+
+    Attributes
+    ----------
+    raw : RawFrame
+    n_bytes : int
+        Bytes that were read of it.
+    checksum : str or None
+        SHA-256 of all of them, in hexadecimal, if it was asked for.
+    """
+
+    raw: RawFrame
+    n_bytes: int
+    checksum: str | None = None
+
+
+def read_file(
+    frame: FrameFile, extension: str | None = None, *, with_checksum: bool = False
+) -> RawFile:
+    """Read a frame cut to the part that sees light, its overscan beside it.
+
+    Raises
+    ------
+    MissingInputError
+        If the file is gone.
+    UnusableDataError
+        If it cannot be read, or its size is not the one that was registered.
+    """
     if not frame.path.is_file():
         raise MissingInputError(
             f"the file of {frame.name} is gone from {frame.path}; put it back and retry"
         )
-    pixels = read_pixels(frame.path, extension=extension)
-    context.traffic.read += pixels.nbytes if extension else frame.path.stat().st_size
+    digest = None
+    if with_checksum:
+        pixels, digest = read_pixels_and_checksum(frame.path, extension=extension)
+    else:
+        pixels = read_pixels(frame.path, extension=extension)
+    n_bytes = pixels.nbytes if extension else frame.path.stat().st_size
     raw = cut(pixels, frame.section("data_section"), frame.section("overscan_section"))
     if raw.pixels.shape != frame.shape:
         raise UnusableDataError(
@@ -171,7 +210,7 @@ def read_raw(context: StepContext, frame: FrameFile, extension: str | None = Non
             f"{frame.width}×{frame.height} were registered; it has changed since: put the "
             "registered file back, or register this one under another name"
         )
-    return raw
+    return RawFile(raw, n_bytes, digest)
 
 
 def _images_at(site_id: int) -> Select[Any]:

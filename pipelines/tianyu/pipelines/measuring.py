@@ -1,21 +1,55 @@
-"""From a raw frame to a calibrated, sky-subtracted one: what every pass begins with."""
+"""From a raw frame to a calibrated, sky-subtracted one: what every pass begins with.
+
+Each function takes the compiled way where the settings want it and the frame's counts fit it, else
+the plain one.
+"""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from tianyu.pipelines.errors import UnusableDataError
-from tianyu.pipelines.science.arrays import BoolArray, FloatImage, MaskImage
+from tianyu.pipelines.kernels import compiled_kernels
+from tianyu.pipelines.science.arrays import (
+    AnyArray,
+    BoolArray,
+    FloatArray,
+    FloatImage,
+    IntArray,
+    MaskImage,
+)
+from tianyu.pipelines.science.blank import plain_extremes, refuse_blank
 from tianyu.pipelines.science.calibrate import Calibrator
 from tianyu.pipelines.science.footprints import star_footprints
 from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
+from tianyu.pipelines.science.light import FrameLight, LightReader
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.overscan import RawFrame
 from tianyu.pipelines.science.sky import SkyModel, measure_sky
 from tianyu.pipelines.science.starlist import StarList
-from tianyu.pipelines.science.stars import find_stars
+from tianyu.pipelines.science.stars import StarMethod, find_stars
 from tianyu.pipelines.science.trails import find_trails
+
+WORD_BYTES = 2
+"""Widest integers that kernels take: a float32 holds all of their values."""
+
+
+@dataclass(eq=False)
+class FrameBuffers:
+    """Memory for one frame, used again for the next: new memory would cost its first touch.
+
+    A frame that was measured into buffers is gone with the next one.
+    """
+
+    pixels: FloatImage = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    mask: MaskImage = field(default_factory=lambda: np.empty((0, 0), np.uint8))
+
+    def of_shape(self, shape: tuple[int, int]) -> tuple[FloatImage, MaskImage]:
+        """Return pixels and mask of a shape ``(ny, nx)``, with whatever is in them."""
+        if self.pixels.shape != shape:
+            self.pixels, self.mask = np.empty(shape, np.float32), np.empty(shape, np.uint8)
+        return self.pixels, self.mask
 
 
 @dataclass(frozen=True)
@@ -30,33 +64,69 @@ class MeasuredFrame:
         Bits of MaskBit.
     sky : SkyModel
         The sky that was subtracted.
+    maxima : ndarray of int64, shape (n,), or None
+        Flat indices of the maxima at the threshold at which stars are counted, where known.
     """
 
     pixels: FloatImage
     mask: MaskImage
     sky: SkyModel
-
-    @property
-    def stack_mask(self) -> MaskImage:
-        """The mask for stacking: saturated cores stay, or the template had holes in stars."""
-        return self.mask & np.uint8(0xFF ^ MaskBit.SATURATED)
+    maxima: IntArray | None = None
 
 
-def measure_frame(raw: RawFrame, calibrator: Calibrator, *, sky_box_pix: int) -> MeasuredFrame:
+def light_reader(pixels: FloatImage, mask: MaskImage) -> LightReader:
+    """Return what reads the light about sources of a sky-subtracted frame, shape ``(ny, nx)``."""
+    pixels, mask = np.ascontiguousarray(pixels, np.float32), np.ascontiguousarray(mask)
+    if not compiled_kernels():
+        return FrameLight(pixels, mask)
+    from tianyu.pipelines.science.kernels.light import CompiledLight  # noqa: PLC0415 - slow
+
+    return CompiledLight(pixels, mask)
+
+
+STACK_IGNORES = MaskBit.SATURATED
+"""Saturated cores stay in stacks, or the template would have holes in stars."""
+
+
+def measure_frame(
+    raw: RawFrame, calibrator: Calibrator, *, sky_box_pix: int, buffers: FrameBuffers | None = None
+) -> MeasuredFrame:
     """Calibrate a frame and take its sky off: Ŝ = (S−B)/F − Sky((S−B)/F).
+
+    Parameters
+    ----------
+    raw : RawFrame
+    calibrator : Calibrator
+    sky_box_pix : int
+        Wanted side of a box of the sky's mesh, pixels.
+    buffers : FrameBuffers, optional
+        Memory for the result; by default new memory.
 
     Raises
     ------
     UnusableDataError
         If the frame does not fit the calibration, or has no sky to speak of.
     """
+    if _fits_kernels(raw.pixels):
+        from tianyu.pipelines.science.kernels.frames import measure  # noqa: PLC0415 - slow
+
+        calibrator.check_shape(raw.pixels)
+        memory = (buffers or FrameBuffers()).of_shape(_shape(raw.pixels))
+        sky, maxima = measure(raw, calibrator, sky_box_pix, *memory)
+        return MeasuredFrame(*memory, sky, maxima)
     calibrated = calibrator.apply(raw.pixels, raw.overscan)
     sky = measure_sky(calibrated.pixels, calibrated.mask, box_pix=sky_box_pix)
     return MeasuredFrame(calibrated.pixels - sky.image(), calibrated.mask, sky)
 
 
 def remeasure_frame(
-    raw: RawFrame, calibrator: Calibrator, sky: SkyModel, pattern: FloatImage | None = None
+    raw: RawFrame,
+    calibrator: Calibrator,
+    sky: SkyModel,
+    pattern: FloatImage | None = None,
+    *,
+    buffers: FrameBuffers | None = None,
+    about: tuple[FloatArray, FloatArray, int] | None = None,
 ) -> MeasuredFrame:
     """Calibrate a frame and take off the sky that an earlier pass found: the same pixels.
 
@@ -67,22 +137,50 @@ def remeasure_frame(
     sky : SkyModel
     pattern : ndarray of float32, shape (ny, nx), optional
         Fixed pattern to subtract as well, ADU.
+    buffers : FrameBuffers, optional
+        Memory for the result; by default new memory.
+    about : tuple, optional
+        x and y of sources, shape (n,), pixels, and half the side of the squares about them that
+        are wanted; other pixels may then hold anything.
 
     Raises
     ------
     UnusableDataError
         If the frame does not fit the calibration or the pattern.
     """
+    if pattern is not None and pattern.shape != raw.pixels.shape:
+        raise UnusableDataError(
+            f"the frame has shape {raw.pixels.shape}, the fixed pattern {pattern.shape}; frames "
+            "of one observation must have one size"
+        )
+    if _fits_kernels(raw.pixels):
+        from tianyu.pipelines.science.kernels.frames import remeasure  # noqa: PLC0415 - slow
+
+        calibrator.check_shape(raw.pixels)
+        memory = (buffers or FrameBuffers()).of_shape(_shape(raw.pixels))
+        remeasure(raw, calibrator, sky, pattern, about, *memory)
+        return MeasuredFrame(*memory, sky)
     calibrated = calibrator.apply(raw.pixels, raw.overscan)
     pixels = calibrated.pixels - sky.image()
     if pattern is not None:
-        if pattern.shape != pixels.shape:
-            raise UnusableDataError(
-                f"the frame has shape {pixels.shape}, the fixed pattern {pattern.shape}; frames "
-                "of one observation must have one size"
-            )
         pixels -= pattern
     return MeasuredFrame(pixels, calibrated.mask, sky)
+
+
+def refuse_blank_frame(raw: RawFrame, name: str) -> None:
+    """Refuse a light frame without any information.
+
+    Raises
+    ------
+    UnusableDataError
+        As :func:`~tianyu.pipelines.science.blank.refuse_blank` says.
+    """
+    find_extremes = plain_extremes
+    if _fits_kernels(raw.pixels) and raw.pixels.flags.c_contiguous:
+        from tianyu.pipelines.science.kernels.blankness import extremes  # noqa: PLC0415 - slow
+
+        find_extremes = extremes
+    refuse_blank(raw.pixels, name, sees_light=True, extremes=find_extremes)
 
 
 def mark_trails(image: MeasuredFrame, under_stars: BoolArray, fwhm_pix: float) -> MeasuredFrame:
@@ -124,4 +222,19 @@ def mark_trails_between(image: MeasuredFrame, stars: StarList) -> MeasuredFrame:
 
 def stars_of(frame: MeasuredFrame) -> StarList:
     """Find the stars of a measured frame."""
-    return find_stars(frame.pixels, frame.mask, frame.sky.rms)
+    method = StarMethod()
+    if compiled_kernels():
+        from tianyu.pipelines.science.kernels.stellar import star_method  # noqa: PLC0415 - slow
+
+        method = star_method(frame.maxima)
+    return find_stars(frame.pixels, frame.mask, frame.sky.rms, method=method)
+
+
+def _fits_kernels(counts: AnyArray) -> bool:
+    """Tell whether compiled kernels are wanted, and a float32 holds every count of a frame."""
+    is_short = counts.dtype.kind in "ui" and counts.dtype.itemsize <= WORD_BYTES
+    return is_short and counts.ndim == 2 and compiled_kernels()
+
+
+def _shape(counts: AnyArray) -> tuple[int, int]:
+    return counts.shape[0], counts.shape[1]

@@ -7,12 +7,13 @@ import numpy as np
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.frames import FrameFile, read_frame
-from tianyu.pipelines.measuring import MeasuredFrame
+from tianyu.pipelines.kernels import compiled_kernels
+from tianyu.pipelines.measuring import STACK_IGNORES, MeasuredFrame
 from tianyu.pipelines.products import NewImage, Products
 from tianyu.pipelines.saving import save_image
 from tianyu.pipelines.science.alignment import Alignment
 from tianyu.pipelines.science.arrays import AnyArray
-from tianyu.pipelines.science.stack import Canvas, PartialStack
+from tianyu.pipelines.science.stack import Canvas, PartialStack, StripMethod
 from tianyu.pipelines.science.transform import AffineTransform
 
 MAX_CORNER_DEPARTURE_PIX = 0.5
@@ -45,7 +46,27 @@ def add_frame(
     """Add a frame to a stack, or subtract it (``sign`` −1), by its whole-pixel shift."""
     dx, dy = alignment.whole_pixel_shift
     change = stack.add if sign > 0 else stack.subtract
-    change(frame.pixels, frame.stack_mask, dx, dy, flipped=alignment.flipped)
+    change(
+        frame.pixels,
+        frame.mask,
+        dx,
+        dy,
+        flipped=alignment.flipped,
+        ignored=STACK_IGNORES,
+        strips=strip_method(),
+    )
+
+
+def strip_method() -> StripMethod | None:
+    """Return the compiled functions for stacks; None where the settings want the plain ones."""
+    if not compiled_kernels():
+        return None
+    from tianyu.pipelines.science.kernels.summing import (  # noqa: PLC0415 - slow to import
+        add_steps,
+        highest_step,
+    )
+
+    return StripMethod(highest_step, add_steps)
 
 
 def save_stack(

@@ -87,6 +87,14 @@ class Settings(BaseSettings):
         default="",
         description="folder for answers of star catalogues; empty: the user's cache",
     )
+    kernels: Literal["fast", "reference"] = Field(
+        default="fast",
+        description="fast: frames are measured by compiled code; reference: by plain NumPy and "
+        "SEP, several times slower",
+    )
+    kernel_cache: str = Field(
+        default="", description="folder for compiled code; empty: the user's cache"
+    )
     lease_s: float = Field(default=60.0, gt=1.0, description="length of a lease, seconds")
     failure_budget: int = Field(default=3, ge=1, description="failed attempts before giving up")
     lease_loss_budget: int = Field(default=3, ge=1, description="vanished workers before giving up")

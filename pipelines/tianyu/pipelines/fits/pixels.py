@@ -5,8 +5,10 @@ their bytes are swapped: 3 to 5 times as fast, and without a second copy. Tile-c
 (``.fz``) are decoded by astropy.
 """
 
+import hashlib
 import math
 from os import PathLike
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from tianyu.pipelines.fits.errors import FitsError
 from tianyu.pipelines.fits.hdus import Hdu, choose_image, scan_hdus
 from tianyu.pipelines.fits.limits import max_pixels
-from tianyu.pipelines.fits.streams import FitsStream, open_fits
+from tianyu.pipelines.fits.streams import FitsStream, load, open_fits, open_stored, truncated
 
 Pixels: TypeAlias = NDArray[Any]
 """Image of the type that the file holds, shape ``(ny, nx)``."""
@@ -58,8 +60,40 @@ def read_pixels(path: str | PathLike[str], *, extension: int | str | None = None
         If there is no file.
     """
     with open_fits(path) as stream:
-        hdu = choose_image(scan_hdus(stream), name=stream.name, extension=extension)
-        stored = _decode_tiles(stream, hdu) if hdu.is_compressed else _read_plain(stream, hdu)
+        return _read_image(stream, extension)
+
+
+def read_pixels_and_checksum(
+    path: str | PathLike[str], *, extension: int | str | None = None
+) -> tuple[Pixels, str]:
+    """Read the image of a file, and the SHA-256 of all of its bytes, which are read once.
+
+    The whole file is in memory for a moment.
+
+    Parameters
+    ----------
+    path, extension
+        As of :func:`read_pixels`.
+
+    Returns
+    -------
+    pixels : ndarray, shape (ny, nx)
+    checksum : str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    FitsError, MissingInputError
+        As :func:`read_pixels` does.
+    """
+    stored = load(path)
+    with open_stored(Path(path).name, stored) as stream:
+        return _read_image(stream, extension), hashlib.sha256(stored).hexdigest()
+
+
+def _read_image(stream: FitsStream, extension: int | str | None) -> Pixels:
+    hdu = choose_image(scan_hdus(stream), name=stream.name, extension=extension)
+    stored = _decode_tiles(stream, hdu) if hdu.is_compressed else _read_plain(stream, hdu)
     return _to_physical(stored, hdu)
 
 
@@ -81,6 +115,12 @@ def image_shape(
 def _read_plain(stream: FitsStream, hdu: Hdu) -> Pixels:
     """Read big-endian pixels strip by strip, swapping the bytes while they are in the cache."""
     dtype = np.dtype(_STORED[hdu.bits])
+    if stream.memory is not None:
+        height, width = hdu.image_shape
+        if hdu.data_start + height * width * dtype.itemsize > len(stream.memory):
+            raise truncated(stream.name, "pixels are missing")
+        there = np.frombuffer(stream.memory, dtype, height * width, hdu.data_start)
+        return there.astype(dtype.newbyteorder("=")).reshape(height, width)
     pixels = np.empty(hdu.image_shape, dtype.newbyteorder("="))
     flat = pixels.reshape(-1)
     strip = np.empty(_STRIP_BYTES // dtype.itemsize, dtype)

@@ -6,8 +6,8 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from io import BufferedIOBase, RawIOBase
+from dataclasses import dataclass, replace
+from io import BufferedIOBase, BytesIO, RawIOBase
 from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
@@ -51,6 +51,8 @@ class FitsStream:
     """``None`` for a compressed file, whose length is known at its end only."""
     stored_bytes: int
     """Length of the file as it lies on the disk."""
+    memory: bytes | None = None
+    """All of it, where it is in memory and not compressed."""
 
     def fill(self, buffer: memoryview) -> None:
         """Fill ``buffer`` with the next bytes, or say that the file is truncated."""
@@ -89,9 +91,46 @@ def open_fits(path: str | PathLike[str]) -> Iterator[FitsStream]:
         Within the block too: if the compressed bytes are corrupt or end too early.
     """
     name = Path(path).name
+    with (
+        _explaining(path),
+        Path(path).open("rb", buffering=0) as file,
+        _decompressed(file, name) as stream,
+    ):
+        yield stream
+
+
+def load(path: str | PathLike[str]) -> bytes:
+    """Read a file as it is.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such file.
+    """
+    with _explaining(path):
+        return Path(path).read_bytes()
+
+
+@contextmanager
+def open_stored(name: str, stored: bytes) -> Iterator[FitsStream]:
+    """Open the bytes of a file as :func:`open_fits` does the file of that name.
+
+    Raises
+    ------
+    FitsError
+        Within the block too: if they are compressed, and corrupt or end too early.
+    """
+    with _explaining(name), _decompressed(BytesIO(stored), name) as stream:
+        is_plain = stream.size_bytes is not None
+        yield replace(stream, memory=stored) if is_plain else stream
+
+
+@contextmanager
+def _explaining(path: str | PathLike[str]) -> Iterator[None]:
+    """Turn what is raised over a file into errors that say what is wrong with it."""
+    name = Path(path).name
     try:
-        with Path(path).open("rb", buffering=0) as file, _decompressed(file, name) as stream:
-            yield stream
+        yield
     except FileNotFoundError as error:
         raise MissingInputError(f"there is no file {os.fspath(path)}") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -105,10 +144,10 @@ def open_fits(path: str | PathLike[str]) -> Iterator[FitsStream]:
 
 
 @contextmanager
-def _decompressed(file: RawIOBase, name: str) -> Iterator[FitsStream]:
+def _decompressed(file: Content, name: str) -> Iterator[FitsStream]:
     magic = file.read(3) or b""
+    stored = file.seek(0, os.SEEK_END)
     file.seek(0)
-    stored = os.fstat(file.fileno()).st_size
     if magic.startswith(_GZIP_MAGIC):
         with gzip.GzipFile(fileobj=file) as content:
             yield FitsStream(name, content, None, stored)

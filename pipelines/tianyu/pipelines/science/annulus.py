@@ -139,7 +139,10 @@ def pixel_noise(stamps: AnyArray, bits: AnyArray, pixels: IntArray) -> FloatArra
     middle = pixels[::NOISE_STEP]
     before, after = middle - 1, middle + 1
     flat, marks = stamps.reshape(len(stamps), -1), bits.reshape(len(bits), -1)
-    size = abs(flat.take(before, axis=1) + flat.take(after, axis=1) - 2 * flat.take(middle, axis=1))
+    with np.errstate(invalid="ignore"):  # infinite pixels are marked
+        size = abs(
+            flat.take(before, axis=1) + flat.take(after, axis=1) - 2 * flat.take(middle, axis=1)
+        )
     bad = marks.take(middle, axis=1) | marks.take(before, axis=1) | marks.take(after, axis=1)
     size[bad != 0] = np.nan
     size.sort(axis=1)

@@ -6,37 +6,27 @@ sum, as if it were at the local background; a hot or saturated one is summed as 
 way the flux is flagged.
 """
 
-import math
 from dataclasses import dataclass, fields, replace
-from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tianyu.pipelines.science.annulus import (
     ANNULUS_VARIANCE_FACTOR,
-    local_background,
     local_noise_factor,
 )
+from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
 from tianyu.pipelines.science.arrays import (
-    AnyArray,
     BoolArray,
     FloatArray,
     FloatImage,
     IntArray,
     MaskImage,
 )
-from tianyu.pipelines.science.centroids import windowed_steps
-from tianyu.pipelines.science.circles import circle_sums, mask_flags
 from tianyu.pipelines.science.flags import FluxFlag
+from tianyu.pipelines.science.light import FrameLight, LightReader
 from tianyu.pipelines.science.noise import circle_noise_area, flux_error
-from tianyu.pipelines.science.stamps import (
-    LEFT_OUT,
-    UNDER_STAR,
-    cut_stamps,
-    on_frame,
-    pixel_distance,
-)
+from tianyu.pipelines.science.stamps import within
 
 BLEND_REACH_FWHM = 0.5
 """Radius about a neighbour that holds half its light; an aperture that meets it is blended."""
@@ -46,44 +36,6 @@ MIN_CENTROID_SNR = 20.0
 
 BLOCK = 512
 """Sources measured at once: their stamps stay in the cache, however crowded the frame."""
-
-
-@dataclass(frozen=True)
-class ApertureGeometry:
-    """Rising aperture radii, and the ring of the local background outside them, in pixels.
-
-    Raises
-    ------
-    ValueError
-        If the radii are not positive and rising, or the annulus reaches into an aperture.
-    """
-
-    radii_pix: tuple[float, ...]
-    annulus_pix: tuple[float, float]
-
-    def __post_init__(self) -> None:
-        inner, outer = self.annulus_pix
-        steps = zip((0.0, *self.radii_pix), self.radii_pix, strict=False)
-        if not self.radii_pix or not all(smaller < larger for smaller, larger in steps):
-            raise ValueError(f"the radii {self.radii_pix} pix are not positive and rising")
-        if not self.radii_pix[-1] <= inner < outer < math.inf:
-            raise ValueError(
-                f"the annulus of {inner} to {outer} pix must be a ring outside the largest "
-                f"aperture of {self.radii_pix[-1]} pix"
-            )
-
-    @classmethod
-    def from_fwhm(
-        cls,
-        fwhm_pix: float,
-        *,
-        radii_fwhm: tuple[float, ...] = (1.0, 1.5, 2.0),
-        annulus_fwhm: tuple[float, float] = (3.5, 5.5),
-    ) -> Self:
-        """Scale the circles, given in multiples of the stars' FWHM, to pixels."""
-        inner, outer = annulus_fwhm
-        radii = tuple(factor * fwhm_pix for factor in radii_fwhm)
-        return cls(radii, (inner * fwhm_pix, outer * fwhm_pix))
 
 
 @dataclass(frozen=True)
@@ -185,23 +137,64 @@ def measure_fluxes(
     >>> round(float(found.flux[0, 0]), 3), float(found.background[0])
     (1000.0, 2.0)
     """
-    geometry = ApertureGeometry(tuple(radii_pix), annulus_pix)
+    if pixels.shape != mask.shape:
+        raise ValueError(f"pixels {pixels.shape} and mask {mask.shape} must be of one shape")
+    return measure_light(
+        FrameLight(np.ascontiguousarray(pixels), np.ascontiguousarray(mask)),
+        x,
+        y,
+        ApertureGeometry(tuple(radii_pix), annulus_pix),
+        sky_rms=sky_rms,
+        gain=gain,
+        noise_gain=noise_gain,
+        neighbour_distance_pix=neighbour_distance_pix,
+        fwhm_pix=fwhm_pix,
+        tells_noise=tells_noise,
+    )
+
+
+def measure_light(
+    reader: LightReader,
+    x: FloatArray,
+    y: FloatArray,
+    geometry: ApertureGeometry,
+    *,
+    sky_rms: ArrayLike,
+    gain: float | None,
+    noise_gain: float | None = None,
+    neighbour_distance_pix: FloatArray | None = None,
+    fwhm_pix: float | None = None,
+    tells_noise: BoolArray | None = None,
+) -> ApertureFluxes:
+    """Measure every source in every aperture of a frame whose light somebody reads.
+
+    Parameters
+    ----------
+    reader : LightReader
+        Of one frame.
+    geometry : ApertureGeometry
+    x, y, sky_rms, gain, noise_gain, neighbour_distance_pix, fwhm_pix, tells_noise
+        As of :func:`measure_fluxes`.
+
+    Raises
+    ------
+    ValueError
+        If the positions are not two arrays of one length.
+    """
     x, y = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    if pixels.shape != mask.shape or x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(
-            f"pixels {pixels.shape} and mask {mask.shape} must be of one shape, "
-            f"x {x.shape} and y {y.shape} of one length"
-        )
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ValueError(f"x {x.shape} and y {y.shape} must be of one length")
     distance = np.inf if neighbour_distance_pix is None else neighbour_distance_pix
     rms, distance = np.broadcast_to(sky_rms, x.shape), np.broadcast_to(distance, x.shape)
     fwhm = geometry.radii_pix[0] if fwhm_pix is None else fwhm_pix
-    pixels, mask = np.ascontiguousarray(pixels), np.ascontiguousarray(mask)
     result = _all_off_frame(len(x), len(geometry.radii_pix))
-    sources = np.flatnonzero(on_frame(pixels, x, y))
+    sources = np.flatnonzero(within(reader.shape, x, y))
+    # In the order of the rows: neighbours share pixels that are in the cache then.
+    sources = sources[np.argsort(y[sources], kind="stable")]
     for start in range(0, len(sources), BLOCK):
         i = sources[start : start + BLOCK]
         part = _measure_block(
-            pixels, mask, x[i], y[i], geometry, rms[i], distance[i], gain, noise_gain or gain, fwhm
+            reader, x[i], y[i], geometry, rms[i], distance[i], gain, noise_gain or gain, fwhm
         )
         for column in fields(ApertureFluxes):
             getattr(result, column.name)[i] = getattr(part, column.name)
@@ -230,8 +223,7 @@ def _all_off_frame(n: int, n_radii: int) -> ApertureFluxes:
 
 
 def _measure_block(
-    pixels: FloatImage,
-    mask: MaskImage,
+    reader: LightReader,
     x: FloatArray,
     y: FloatArray,
     geometry: ApertureGeometry,
@@ -243,35 +235,34 @@ def _measure_block(
 ) -> ApertureFluxes:
     """Measure sources that are all on the frame."""
     radii = np.array(geometry.radii_pix)
-    half, outer = math.ceil(radii[-1] + 0.5), math.ceil(geometry.annulus_pix[1] + 0.5)
-    stamps, bits = cut_stamps(pixels, mask, x, y, outer)
-    background, rms, n_annulus = local_background(stamps, bits, geometry.annulus_pix)
-    core = (slice(None), *(slice(outer - half, outer + half + 1),) * 2)
-    bits = bits[core] & ~UNDER_STAR
-    stamps = np.where(bits & LEFT_OUT, np.float32(0.0), stamps[core])
-    x_in, y_in = x - np.rint(x), y - np.rint(y)
-    sums, areas = circle_sums(stamps, bits, x_in, y_in, radii)
-    flux = sums - background[:, np.newaxis] * areas
-    error = _errors(flux, areas, radii, sky_rms, n_annulus, noise_gain)
+    light = reader.light(x, y, geometry, sky_rms)
+    flux = light.sums - light.background[:, np.newaxis] * light.areas
+    error = _errors(flux, light.areas, radii, sky_rms, light.n_annulus, noise_gain)
     conditions = {
-        FluxFlag.NEAR_EDGE: ~on_frame(pixels, x, y, geometry.annulus_pix[1])[:, np.newaxis],
-        FluxFlag.NO_BACKGROUND: n_annulus[:, np.newaxis] == 0,
+        FluxFlag.NEAR_EDGE: ~within(reader.shape, x, y, geometry.annulus_pix[1])[:, np.newaxis],
+        FluxFlag.NO_BACKGROUND: light.n_annulus[:, np.newaxis] == 0,
         FluxFlag.NEGATIVE_FLUX: flux <= 0.0,
         FluxFlag.BLENDED: neighbour_distance[:, np.newaxis] < radii + BLEND_REACH_FWHM * fwhm,
     }
-    bright = flux[:, 0] >= MIN_CENTROID_SNR * error[:, 0]
-    step_x, step_y = _steps_of(bright, stamps, background, x_in, y_in, fwhm)
-    peak = stamps[:, pixel_distance(2 * half + 1) <= radii[0]].max(axis=1, initial=-np.inf)
+    steps = np.zeros((2, len(x)))
+    if (bright := flux[:, 0] >= MIN_CENTROID_SNR * error[:, 0]).any():
+        steps[:, bright] = reader.steps(
+            light.cores[bright],
+            light.background[bright],
+            (x - np.rint(x))[bright],
+            (y - np.rint(y))[bright],
+            fwhm,
+        )
     unit = 1.0 if gain is None else gain
     return ApertureFluxes(
         flux=flux * unit,
         flux_error=error * unit,
-        flags=_raise_flags(mask_flags(bits, x_in, y_in, radii), conditions),
-        background=background * unit,
-        background_rms=rms * unit,
-        x_centroid=x + step_x,
-        y_centroid=y + step_y,
-        peak=peak * unit,
+        flags=_raise_flags(light.flags, conditions),
+        background=light.background * unit,
+        background_rms=light.background_rms * unit,
+        x_centroid=x + steps[0],
+        y_centroid=y + steps[1],
+        peak=light.peak * unit,
     )
 
 
@@ -302,18 +293,3 @@ def _raise_flags(
     for flag, applies in conditions.items():
         flags = flags | np.where(applies, np.uint16(flag), np.uint16(0))
     return flags
-
-
-def _steps_of(
-    bright: BoolArray,
-    stamps: AnyArray,
-    background: FloatArray,
-    x: FloatArray,
-    y: FloatArray,
-    fwhm: float,
-) -> tuple[FloatArray, FloatArray]:
-    """Return the steps from (x, y) to the centroids of the bright sources, zero for the others."""
-    above = stamps[bright] - background[bright, np.newaxis, np.newaxis].astype(np.float32)
-    steps = np.zeros((2, len(x)))
-    steps[:, bright] = windowed_steps(above, x[bright], y[bright], fwhm)
-    return steps[0], steps[1]

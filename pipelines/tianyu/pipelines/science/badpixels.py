@@ -67,9 +67,12 @@ def bad_pixels(
 
 def _outliers(frame: FloatImage, n_sigma: float) -> BoolArray:
     """Pixels far from their surroundings in units of the robust noise of the frame."""
-    departure = np.abs(frame - measure_sky(frame).image())
+    # In place where it can be: a master of 61 megapixels is a quarter of a gigabyte.
+    departure = measure_sky(frame).image()
+    np.subtract(frame, departure, out=departure)
+    np.abs(departure, out=departure)
     finite = np.isfinite(departure)
-    sigma = MAD_TO_SIGMA * np.median(departure[finite])
+    sigma = MAD_TO_SIGMA * np.median(departure[finite], overwrite_input=True)
     outliers: BoolArray = ~finite | (departure > n_sigma * sigma)
     return outliers
 

@@ -6,6 +6,7 @@ multiplication in float32. :func:`calibrate` is the same for a single frame.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,9 @@ LOWEST_FLAT = 0.1
 A tenth of the light means more than three times the relative noise; vignetted corners
 (0.3 and more) stay in use.
 """
+
+_STRIP_ROWS = 64
+"""Rows that are prepared at once."""
 
 _LEVEL_SAMPLES_PER_AXIS = 64
 """4096 pixels give the typical level of a frame to a few per cent of its noise."""
@@ -68,6 +72,14 @@ class Calibrator:
     ------
     UnusableDataError
         If the shapes differ, or `dark_scale` is negative or not finite.
+
+    Attributes
+    ----------
+    offset, response : ndarray of float32, shape (ny, nx), or None
+        ``B + t·D`` and ``1/F``, finite everywhere; None where nothing is to be done.
+    fixed_mask : ndarray of uint8, shape (ny, nx), or None
+        Bits that every frame has.
+    saturation : float or None
     """
 
     def __init__(
@@ -86,21 +98,23 @@ class Calibrator:
                 "check both headers"
             )
         self._shape = _common_shape(bias=bias, dark=dark, flat=flat, bad=bad)
-        self._saturation = saturation
-        self._offset = _offset(bias, dark, dark_scale)
-        self._response = None if flat is None else _inverse(flat)
-        self._mask = None if self._shape is None else self._fixed_mask(self._shape, bad)
-        self._holes = np.flatnonzero(_unusable(self._mask)) if self._mask is not None else None
-        if self._offset is not None:
-            self._offset = np.where(np.isfinite(self._offset), self._offset, np.float32(0))
+        self.saturation = saturation
+        self.offset = _offset(bias, dark, dark_scale)
+        self.response = None if flat is None else _inverse(flat)
+        self.fixed_mask = None if self._shape is None else self._fixed_mask(self._shape, bad)
+        self._holes = (
+            np.flatnonzero(_unusable(self.fixed_mask)) if self.fixed_mask is not None else None
+        )
+        if self.offset is not None:
+            self.offset[~np.isfinite(self.offset)] = 0
 
     def _fixed_mask(self, shape: tuple[int, int], bad: MaskImage | None) -> MaskImage:
         """Mask bits that are the same in every frame."""
         mask = np.zeros(shape, np.uint8) if bad is None else bad.astype(np.uint8)
-        if self._offset is not None:
-            mask[~np.isfinite(self._offset)] |= np.uint8(MaskBit.NOT_FINITE)
-        if self._response is not None:
-            mask[self._response == 0] |= np.uint8(MaskBit.NO_FLAT)
+        if self.offset is not None:
+            mask[~np.isfinite(self.offset)] |= np.uint8(MaskBit.NOT_FINITE)
+        if self.response is not None:
+            mask[self.response == 0] |= np.uint8(MaskBit.NO_FLAT)
         return mask
 
     def apply(self, raw: AnyArray, overscan: FloatImage | None = None) -> Calibrated:
@@ -128,11 +142,7 @@ class Calibrator:
         UnusableDataError
             If `raw` is not an image of the shape of the calibration frames.
         """
-        if raw.ndim != 2 or (self._shape is not None and raw.shape != self._shape):
-            raise UnusableDataError(
-                f"raw frame has shape {raw.shape}, calibration frames {self._shape or '(ny, nx)'}: "
-                "register calibration frames of the same read-out window and binning"
-            )
+        self.check_shape(raw)
         pixels = self._scaled(raw, overscan)
         mask = self._mask_of(raw)
         holes = self._holes
@@ -143,14 +153,34 @@ class Calibrator:
             pixels.reshape(-1)[holes] = _typical_level(pixels, mask)
         return Calibrated(pixels, mask)
 
+    def check_shape(self, raw: AnyArray) -> None:
+        """Refuse a raw frame that is no image of the shape of the calibration frames.
+
+        Raises
+        ------
+        UnusableDataError
+        """
+        if raw.ndim != 2 or (self._shape is not None and raw.shape != self._shape):
+            raise UnusableDataError(
+                f"raw frame has shape {raw.shape}, calibration frames {self._shape or '(ny, nx)'}: "
+                "register calibration frames of the same read-out window and binning"
+            )
+
+    def fill_holes(self, pixels: FloatImage, mask: MaskImage) -> None:
+        """Give the pixels that have no value in any frame the typical level of this one."""
+        if self._holes is not None and self._holes.size:
+            pixels.reshape(-1)[self._holes] = _typical_level(pixels, mask)
+
     def _mask_of(self, raw: AnyArray) -> MaskImage:
         """Join fixed mask and saturation in place: new memory is what costs here."""
-        if self._saturation is None:
-            return np.zeros(raw.shape, np.uint8) if self._mask is None else self._mask.copy()
-        mask: MaskImage = _saturated(raw, self._saturation).view(np.uint8)
+        if self.saturation is None:
+            return (
+                np.zeros(raw.shape, np.uint8) if self.fixed_mask is None else self.fixed_mask.copy()
+            )
+        mask: MaskImage = _saturated(raw, self.saturation).view(np.uint8)
         mask *= np.uint8(MaskBit.SATURATED)
-        if self._mask is not None:
-            mask |= self._mask
+        if self.fixed_mask is not None:
+            mask |= self.fixed_mask
         return mask
 
     def _scaled(self, raw: AnyArray, overscan: FloatImage | None) -> FloatImage:
@@ -160,14 +190,14 @@ class Calibrator:
         with np.errstate(invalid="ignore", over="ignore"):
             if overscan is not None:
                 np.subtract(raw, overscan, out=pixels, casting="same_kind")
-                if self._offset is not None:
-                    np.subtract(pixels, self._offset, out=pixels)
-            elif self._offset is None:
+                if self.offset is not None:
+                    np.subtract(pixels, self.offset, out=pixels)
+            elif self.offset is None:
                 np.copyto(pixels, raw, casting="same_kind")
             else:
-                np.subtract(raw, self._offset, out=pixels, casting="same_kind")
-            if self._response is not None:
-                np.multiply(pixels, self._response, out=pixels)
+                np.subtract(raw, self.offset, out=pixels, casting="same_kind")
+            if self.response is not None:
+                np.multiply(pixels, self.response, out=pixels)
         return pixels
 
 
@@ -233,16 +263,31 @@ def _common_shape(**images: AnyArray | None) -> tuple[int, int] | None:
 
 def _offset(bias: AnyArray | None, dark: AnyArray | None, dark_scale: float) -> FloatImage | None:
     """Return ``B + t·D``, or None when there is nothing to subtract."""
-    parts = [] if bias is None else [bias.astype(np.float64)]
-    if dark is not None:
-        parts.append(dark_scale * dark.astype(np.float64))
-    return np.sum(parts, axis=0).astype(np.float32) if parts else None
+    known = dark if bias is None else bias
+    if known is None:
+        return None
+    offset = np.empty(known.shape, np.float32)
+    for rows in _strips(known.shape[0]):
+        # In double precision a strip at a time: whole images of it would be most of the memory.
+        level = np.zeros(offset[rows].shape) if bias is None else bias[rows].astype(np.float64)
+        if dark is not None:
+            level += dark_scale * dark[rows].astype(np.float64)
+        offset[rows] = level
+    return offset
 
 
 def _inverse(flat: AnyArray) -> FloatImage:
     """Return ``1/F``, and 0 where the flat cannot be divided by."""
-    usable = np.isfinite(flat) & (flat > LOWEST_FLAT)
-    return np.divide(1.0, flat, out=np.zeros(flat.shape), where=usable).astype(np.float32)
+    response = np.zeros(flat.shape, np.float32)
+    for rows in _strips(flat.shape[0]):
+        part = flat[rows]
+        usable = np.isfinite(part) & (part > LOWEST_FLAT)
+        response[rows] = np.divide(1.0, part, out=np.zeros(part.shape), where=usable)
+    return response
+
+
+def _strips(n_rows: int) -> Iterator[slice]:
+    return (slice(row, row + _STRIP_ROWS) for row in range(0, n_rows, _STRIP_ROWS))
 
 
 def _unusable(mask: MaskImage) -> NDArray[np.uint8]:

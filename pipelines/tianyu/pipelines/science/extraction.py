@@ -10,6 +10,13 @@ import sep
 from tianyu.pipelines.science.arrays import AnyArray, BoolArray, FloatArray, FloatImage
 from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
 
+FIRST_ROOM = 16
+"""Part of the pixels, as its inverse, that SEP's buffer holds at first: it takes some 28 bytes for
+each, and room for all pixels of a large detector would be most of the memory of a consumer."""
+
+BUFFER_FULL = "pixel buffer full"
+"""What SEP says when it was not enough."""
+
 
 def extract(
     pixels: FloatImage,
@@ -42,18 +49,27 @@ def extract(
     structured ndarray, shape (n,)
         One row per source.
     """
-    with _roomy_extraction(pixels.size):
-        found: AnyArray = sep.extract(
-            pixels,
-            threshold_sigma,
-            err=noise,
-            mask=~searched,
-            minarea=minarea,
-            filter_kernel=filter_kernel,
-            deblend_cont=deblend_cont,
-            clean=False,
-        )
-    return found
+    room = max(sep.get_extract_pixstack(), pixels.size // FIRST_ROOM)
+    while True:
+        try:
+            with _roomy_extraction(room):
+                found: AnyArray = sep.extract(
+                    pixels,
+                    threshold_sigma,
+                    err=noise,
+                    mask=~searched,
+                    minarea=minarea,
+                    filter_kernel=filter_kernel,
+                    deblend_cont=deblend_cont,
+                    clean=False,
+                )
+        except Exception as error:
+            # No pixel is in the buffer twice.
+            if room >= pixels.size or BUFFER_FULL not in str(error):
+                raise
+            room = min(pixels.size, 4 * room)
+        else:
+            return found
 
 
 def stellar_filter(fwhm: float) -> FloatArray:
@@ -66,9 +82,9 @@ def stellar_filter(fwhm: float) -> FloatArray:
 
 @contextmanager
 def _roomy_extraction(n_pixels: int) -> Iterator[None]:
-    """Lend SEP's extractor room for a crowded template, and take it back."""
+    """Lend SEP's extractor room for so many pixels of sources, and take it back."""
     stack, limit = sep.get_extract_pixstack(), sep.get_sub_object_limit()
-    sep.set_extract_pixstack(max(stack, n_pixels))
+    sep.set_extract_pixstack(n_pixels)
     sep.set_sub_object_limit(max(limit, 8192))
     try:
         yield

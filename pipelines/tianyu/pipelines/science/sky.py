@@ -86,7 +86,7 @@ class SkyModel:
 
     def _interpolate(self, mesh: FloatImage, x: FloatArray, y: FloatArray) -> FloatArray:
         weights_y, weights_x = (
-            _spline_weights(nodes, box, np.clip(position, 0, size - 1))
+            spline_weights(nodes, box, np.clip(position, 0, size - 1))
             for nodes, box, position, size in zip(
                 mesh.shape, self.box_pix, (y, x), self.shape, strict=True
             )
@@ -179,7 +179,7 @@ def measure_sky(
             f"sky needs {_LEAST_BOX_SAMPLES} samples along both axes"
         )
     data, bad = _samples(pixels, mask, sample_step)
-    box_y, box_x = (_box_side(size, box_pix // sample_step) for size in data.shape)
+    box_y, box_x = mesh_boxes(data.shape, box_pix // sample_step)
     if bad is not None:
         _require_good_box(bad, box_y, box_x)
     background = sep.Background(data, mask=bad, bw=box_x, bh=box_y)
@@ -222,6 +222,34 @@ def _staggered(image: AnyArray, step: int) -> AnyArray:
     return sampled
 
 
+def mesh_boxes(shape: tuple[int, ...], wanted: int) -> tuple[int, int]:
+    """Return height and width of the boxes of a mesh.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        ``(ny, nx)`` of the frame.
+    wanted : int
+        Wanted side of a box, pixels.
+
+    Raises
+    ------
+    UnusableDataError
+        If the frame is too small for a mesh.
+    ValueError
+        If the boxes are.
+    """
+    if wanted < _LEAST_BOX_SAMPLES:
+        raise ValueError(f"boxes of {wanted} px: give at least {_LEAST_BOX_SAMPLES} to a side")
+    if len(shape) != 2 or min(shape) < _LEAST_BOX_SAMPLES:
+        raise UnusableDataError(
+            f"a frame of shape {shape} is too small: the sky needs {_LEAST_BOX_SAMPLES} samples "
+            "along both axes"
+        )
+    return _box_side(shape[0], wanted), _box_side(shape[1], wanted)
+
+
+@lru_cache(maxsize=64)
 def _box_side(size: int, wanted: int) -> int:
     """Side nearest to the wanted one whose last box is whole or at least half a box.
 
@@ -237,6 +265,8 @@ def _box_side(size: int, wanted: int) -> int:
 
 def _require_good_box(bad: NDArray[np.bool_], box_y: int, box_x: int) -> None:
     """Refuse a frame whose every box is too bad for Source Extractor."""
+    if np.count_nonzero(bad) <= (1 - _LEAST_GOOD_FRACTION) * min(bad.size, box_y * box_x):
+        return  # not even one box can be
     starts_y, starts_x = (
         np.arange(0, n, box) for n, box in zip(bad.shape, (box_y, box_x), strict=True)
     )
@@ -244,10 +274,15 @@ def _require_good_box(bad: NDArray[np.bool_], box_y: int, box_x: int) -> None:
     sides_y = np.diff(np.append(starts_y, bad.shape[0]))
     sides_x = np.diff(np.append(starts_x, bad.shape[1]))
     if np.all(n_bad > (1 - _LEAST_GOOD_FRACTION) * np.outer(sides_y, sides_x)):
-        raise UnusableDataError(
-            f"{bad.mean():.1%} of the pixels are masked or not finite and no box of "
-            f"{box_y}×{box_x} samples has half of its pixels good: there is no sky to measure"
-        )
+        raise no_sky(float(bad.mean()), (box_y, box_x))
+
+
+def no_sky(bad_fraction: float, box: tuple[int, int]) -> UnusableDataError:
+    """Build the error for a frame of which no box, of that height and width, can be measured."""
+    return UnusableDataError(
+        f"{bad_fraction:.1%} of the pixels are masked or not finite and no box of "
+        f"{box[0]}×{box[1]} samples has half of its pixels good: there is no sky to measure"
+    )
 
 
 def _at_box_centres(image: FloatImage, box_y: int, box_x: int) -> FloatImage:
@@ -271,7 +306,7 @@ def _central_pixels(
     return np.minimum(twice_node // 2, last), np.minimum((twice_node + 1) // 2, last)
 
 
-def _spline_weights(n_nodes: int, box: int, position: FloatArray) -> FloatArray:
+def spline_weights(n_nodes: int, box: int, position: FloatArray) -> FloatArray:
     """Weights of the nodes at positions along one axis, shape ``(n, n_nodes)``.
 
     A natural cubic spline is linear in its nodes, so a matrix does for every mesh; beyond the
@@ -289,6 +324,6 @@ def _spline_weights(n_nodes: int, box: int, position: FloatArray) -> FloatArray:
 @lru_cache(maxsize=16)
 def _pixel_weights(n_nodes: int, box: int, size: int) -> FloatImage:
     """Weights for every pixel of one axis; the same for all frames of a camera."""
-    weights = _spline_weights(n_nodes, box, np.arange(size, dtype=np.float64)).astype(np.float32)
+    weights = spline_weights(n_nodes, box, np.arange(size, dtype=np.float64)).astype(np.float32)
     weights.setflags(write=False)
     return weights

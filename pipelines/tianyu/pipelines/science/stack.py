@@ -6,6 +6,7 @@ added by mistake is subtracted again without a trace.
 """
 
 import operator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -24,8 +25,25 @@ _HARD_LIMIT = 2**30
 _STRIP_PIXELS = 2**18
 """Pixels worked on at once: 2 MB of intermediate values stay in the cache, calls stay few."""
 
+_COMPILED_STRIP_PIXELS = 2**16
+"""The same for compiled functions, which have no intermediate values and cost less to call."""
+
 _INT32_MAX = 2**31 - 1
 _INT16_MAX = 2**15 - 1
+
+
+@dataclass(frozen=True)
+class StripMethod:
+    """Compiled functions that add a part of a frame to a stack.
+
+    Attributes
+    ----------
+    highest_step, add_steps : callable
+        As of :mod:`tianyu.pipelines.science.kernels.summing`.
+    """
+
+    highest_step: Callable[..., float]
+    add_steps: Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -112,7 +130,15 @@ class PartialStack:
         return cls(canvas, np.zeros(canvas.shape, np.int32), np.zeros(canvas.shape, np.int16), 0)
 
     def add(
-        self, pixels: AnyArray, mask: MaskImage, dx: int, dy: int, *, flipped: bool = False
+        self,
+        pixels: AnyArray,
+        mask: MaskImage,
+        dx: int,
+        dy: int,
+        *,
+        flipped: bool = False,
+        ignored: int = 0,
+        strips: StripMethod | None = None,
     ) -> None:
         """Add one frame by its integer shift; no pixel is resampled.
 
@@ -127,6 +153,10 @@ class PartialStack:
         flipped : bool
             The frame is turned by 180°: it is reversed along both axes first, and the shift
             is that of the reversed frame.
+        ignored : int
+            Bits of the mask that do not matter.
+        strips : StripMethod, optional
+            Compiled functions that do the same as the plain ones here.
 
         Raises
         ------
@@ -135,13 +165,21 @@ class PartialStack:
         TypeError
             If the shift is not a whole number.
         """
-        self._accumulate(pixels, mask, (dx, dy), flipped=flipped, sign=1)
+        self._accumulate(pixels, mask, (dx, dy), flipped, 1, ignored, strips)
 
     def subtract(
-        self, pixels: AnyArray, mask: MaskImage, dx: int, dy: int, *, flipped: bool = False
+        self,
+        pixels: AnyArray,
+        mask: MaskImage,
+        dx: int,
+        dy: int,
+        *,
+        flipped: bool = False,
+        ignored: int = 0,
+        strips: StripMethod | None = None,
     ) -> None:
         """Take out what :meth:`add` with the same arguments has put in, exactly."""
-        self._accumulate(pixels, mask, (dx, dy), flipped=flipped, sign=-1)
+        self._accumulate(pixels, mask, (dx, dy), flipped, -1, ignored, strips)
 
     def merge(self, other: "PartialStack") -> None:
         """Add another stack of the same canvas, which stays as it is.
@@ -170,7 +208,14 @@ class PartialStack:
         return mean
 
     def _accumulate(
-        self, pixels: AnyArray, mask: MaskImage, shift: tuple[int, int], *, flipped: bool, sign: int
+        self,
+        pixels: AnyArray,
+        mask: MaskImage,
+        shift: tuple[int, int],
+        flipped: bool,
+        sign: int,
+        ignored: int,
+        strips: StripMethod | None,
     ) -> None:
         if pixels.ndim != 2 or pixels.shape != mask.shape:
             raise UnusableDataError(
@@ -178,15 +223,55 @@ class PartialStack:
                 "must be two images of one shape"
             )
         dx, dy = (operator.index(step) for step in shift)
-        if flipped:
-            pixels, mask = pixels[::-1, ::-1], mask[::-1, ::-1]
         canvas_y, frame_y = _overlap(self.canvas.y0 + dy, self.canvas.height, pixels.shape[0])
         canvas_x, frame_x = _overlap(self.canvas.x0 + dx, self.canvas.width, pixels.shape[1])
         self.n_frames += sign
         self._reserve_counts(self.count_bound + 1)
         window = canvas_y, canvas_x
-        if self.count[window].size:
-            self._add_strips(pixels[frame_y, frame_x], mask[frame_y, frame_x], window, sign)
+        if not self.count[window].size:
+            return
+        if strips is not None and pixels.dtype == np.float32 and pixels.flags.c_contiguous:
+            frame = frame_y, frame_x
+            self._add_compiled(pixels, mask, frame, window, flipped, sign, ignored, strips)
+            return
+        if ignored:
+            mask = mask & np.uint8(0xFF ^ ignored)
+        if flipped:
+            pixels, mask = pixels[::-1, ::-1], mask[::-1, ::-1]
+        self._add_strips(pixels[frame_y, frame_x], mask[frame_y, frame_x], window, sign)
+
+    def _add_compiled(
+        self,
+        pixels: FloatImage,
+        mask: MaskImage,
+        frame: tuple[slice, slice],
+        window: tuple[slice, slice],
+        flipped: bool,
+        sign: int,
+        ignored: int,
+        strips: StripMethod,
+    ) -> None:
+        """Add strips that stay in the cache between the look for their bound and the sum."""
+        ny, nx = pixels.shape
+        mask = np.ascontiguousarray(mask)
+        rows, columns = frame
+        left, right = columns.start, columns.stop
+        if flipped:
+            left, right = nx - right, nx - left
+        n_rows = max(1, _COMPILED_STRIP_PIXELS // (right - left))
+        bound, scale, limit = self.total_bound, float(STEPS_PER_ADU), float(_HARD_LIMIT)
+        for start in range(rows.start, rows.stop, n_rows):
+            stop = min(start + n_rows, rows.stop)
+            first, last = (ny - stop, ny - start) if flipped else (start, stop)
+            part = first, last, left, right
+            # Before the sum, so that it is wide enough; one frame meets a pixel only once.
+            peak = strips.highest_step(pixels, mask, ignored, part, scale, limit)
+            self._reserve(bound + int(peak))
+            corner = window[0].start + start - rows.start, window[1].start
+            strips.add_steps(
+                pixels, mask, ignored, part, scale, limit, flipped, sign, self.total, self.count,
+                corner,
+            )  # fmt: skip
 
     def _add_strips(
         self, pixels: AnyArray, mask: MaskImage, window: tuple[slice, slice], sign: int

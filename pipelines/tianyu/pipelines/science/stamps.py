@@ -31,7 +31,12 @@ LEFT_OUT = UNREADABLE | OFF_DETECTOR
 
 def on_frame(pixels: FloatImage, x: FloatArray, y: FloatArray, margin: float = 0.0) -> BoolArray:
     """Tell which points are on the frame with a margin; it ends half a pixel beyond centres."""
-    height, width = pixels.shape
+    return within((pixels.shape[0], pixels.shape[1]), x, y, margin)
+
+
+def within(shape: tuple[int, int], x: FloatArray, y: FloatArray, margin: float = 0.0) -> BoolArray:
+    """Tell which points are on a frame of shape ``(ny, nx)`` with a margin; see `on_frame`."""
+    height, width = shape
     low = margin - 0.5
     inside_x = (x >= low) & (x <= width - 1 - low)
     return np.asarray(inside_x & (y >= low) & (y <= height - 1 - low))

@@ -5,12 +5,25 @@ is one pass over the image; positions, widths and fluxes are Gaussian-windowed m
 no catalogue: a few hundred clean stars are wanted, not all of them.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
 import numpy as np
 
-from tianyu.pipelines.science.arrays import FloatImage, MaskImage
+from tianyu.pipelines.science.arrays import FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.peaks import find_peaks, noise_at, smooth
 from tianyu.pipelines.science.starlist import THRESHOLD_SIGMA, StarList
-from tianyu.pipelines.science.windowed import centroid_errors, measure_peaks
+from tianyu.pipelines.science.windowed import (
+    Centring,
+    centre_windows,
+    centroid_errors,
+    measure_peaks,
+)
+
+PeakFinder: TypeAlias = Callable[
+    [FloatImage, MaskImage, "float | FloatImage", float, int], IntArray
+]
 
 DEEP_THRESHOLD_SIGMA = 5.0
 """Second threshold, for frames with too few stars to align: below it noise peaks appear."""
@@ -25,6 +38,22 @@ MIN_AREA_PIX = 4
 lights all of them; a hot pixel lights one, a one-pixel-wide cosmic-ray track three."""
 
 
+@dataclass(frozen=True)
+class StarMethod:
+    """How stars are found: the plain functions, or compiled ones that give the same.
+
+    Attributes
+    ----------
+    find_peaks : callable
+        As :func:`~tianyu.pipelines.science.peaks.find_peaks`.
+    centre : callable
+        As :func:`~tianyu.pipelines.science.windowed.centre_windows`.
+    """
+
+    find_peaks: PeakFinder = find_peaks
+    centre: Centring = centre_windows
+
+
 def find_stars(
     pixels: FloatImage,
     mask: MaskImage,
@@ -34,6 +63,7 @@ def find_stars(
     min_area: int = MIN_AREA_PIX,
     max_stars: int = MAX_STARS,
     enough_stars: int = ENOUGH_STARS,
+    method: StarMethod = StarMethod(),
 ) -> StarList:
     """Find the brightest unsaturated stars of a sky-subtracted frame.
 
@@ -56,6 +86,8 @@ def find_stars(
     enough_stars : int, optional
         With fewer, the list (not the count) is filled from 5σ; with fewer than half of it
         also from the frame smoothed by a 3 × 3 box.
+    method : StarMethod, optional
+        What finds peaks and centres windows on them.
 
     Returns
     -------
@@ -80,14 +112,15 @@ def find_stars(
     (1, 20.25, 17.5)
     """
     _check(pixels, mask, rms)
-    counted = peaks = find_peaks(pixels, mask, rms, threshold_sigma, min_area)
+    counted = peaks = method.find_peaks(pixels, mask, rms, threshold_sigma, min_area)
     if len(peaks) < enough_stars and threshold_sigma > DEEP_THRESHOLD_SIGMA:
-        peaks = find_peaks(pixels, mask, rms, DEEP_THRESHOLD_SIGMA, min_area)
+        peaks = method.find_peaks(pixels, mask, rms, DEEP_THRESHOLD_SIGMA, min_area)
     if len(peaks) < enough_stars / 2:
         sigma = SMOOTHED_THRESHOLD_SIGMA / 3.0  # the mean of nine has a third of the noise
-        peaks = np.union1d(peaks, find_peaks(smooth(pixels, mask), mask, rms, sigma, min_area))
+        faint = method.find_peaks(smooth(pixels, mask), mask, rms, sigma, min_area)
+        peaks = np.union1d(peaks, faint)
     peaks = peaks[np.argsort(-pixels.ravel()[peaks], kind="stable")[:max_stars]]
-    columns, is_star = measure_peaks(pixels, mask, peaks)
+    columns, is_star = measure_peaks(pixels, mask, peaks, method.centre)
     error = centroid_errors(columns[4], columns[2], noise_at(rms, peaks[is_star]))
     table = np.stack([*columns, error])[:, np.argsort(-columns[2], kind="stable")]
     n_detected = len(np.setdiff1d(counted, peaks[~is_star], assume_unique=True))

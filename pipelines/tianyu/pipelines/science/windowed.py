@@ -10,6 +10,9 @@ References
    parameters".
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray, FloatImage, IntArray, MaskImage
@@ -27,11 +30,46 @@ MAX_ELONGATION_RATIO = 2.0
 _WINDOW_SIGMA_PIX = (1.3, 4.0)  # narrower ones are sampled too coarsely: 0.02 px on sharp stars
 _WINDOW_STARS = 50  # enough for the median width that sets the frame's window
 _MAX_CENTRE_STEP_PIX = 2.0  # a centroid farther from its peak belongs to something else
-_ITERATIONS = 4  # each divides the error of a centroid by about ten
+
+CENTRINGS = 4
+"""Rounds; each divides the error of a centroid by about ten."""
+FARTHEST_STEP_PIX = 2.0 * _MAX_CENTRE_STEP_PIX
+"""No round goes farther from the peak on an axis."""
+
+
+Centring: TypeAlias = Callable[
+    [FloatImage, MaskImage, IntArray, float, int], tuple[FloatArray, FloatArray, FloatArray]
+]
+
+
+def centre_windows(
+    pixels: FloatImage, mask: MaskImage, peaks: IntArray, window: float, radius: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Centre a Gaussian window on every peak and return the moments under it.
+
+    Parameters
+    ----------
+    pixels, mask, peaks
+        As of :func:`measure_peaks`.
+    window : float
+        σ of the window, pixels.
+    radius : int
+        Pixels on each side of a peak that are looked at.
+
+    Returns
+    -------
+    dx, dy : ndarray, shape (n,)
+        Steps from the peaks to the centroids.
+    moments : ndarray, shape (n, 3, 3)
+        Windowed means of ``y^j x^i`` about the centres of the last round; the sum in [0, 0].
+    """
+    y, x = peaks // pixels.shape[1], peaks % pixels.shape[1]
+    offset = np.arange(-radius, radius + 1)
+    return _centre(_stamps(pixels, mask, y, x, offset), offset, window)
 
 
 def measure_peaks(
-    pixels: FloatImage, mask: MaskImage, peaks: IntArray
+    pixels: FloatImage, mask: MaskImage, peaks: IntArray, centre: Centring = centre_windows
 ) -> tuple[FloatArray, BoolArray]:
     """Measure the peaks of a frame and tell which of them are stars.
 
@@ -43,6 +81,8 @@ def measure_peaks(
         Zero for good pixels; the others count as sky.
     peaks : ndarray of int64, shape (n_peaks,)
         Flat indices into the frame, brightest first: the first set the width of the window.
+    centre : callable, optional
+        What centres the windows.
 
     Returns
     -------
@@ -63,10 +103,10 @@ def measure_peaks(
     """
     window = 2.0
     for _ in range(2):  # the median width of the brightest sets the window of all
-        fwhm = _windowed(pixels, mask, peaks[:_WINDOW_STARS], window)[0][4]
+        fwhm = _windowed(pixels, mask, peaks[:_WINDOW_STARS], window, centre)[0][4]
         if fwhm.size:
             window = float(np.clip(np.median(fwhm) / FWHM_PER_SIGMA, *_WINDOW_SIGMA_PIX))
-    return _windowed(pixels, mask, peaks, window)
+    return _windowed(pixels, mask, peaks, window, centre)
 
 
 def centroid_errors(fwhm_pix: FloatArray, flux: FloatArray, rms: FloatArray) -> FloatArray:
@@ -95,12 +135,11 @@ def centroid_errors(fwhm_pix: FloatArray, flux: FloatArray, rms: FloatArray) -> 
 
 
 def _windowed(
-    pixels: FloatImage, mask: MaskImage, peaks: IntArray, window: float
+    pixels: FloatImage, mask: MaskImage, peaks: IntArray, window: float, centre: Centring
 ) -> tuple[FloatArray, BoolArray]:
     """Measure peaks under a Gaussian window of that σ (pixels)."""
     y, x = peaks // pixels.shape[1], peaks % pixels.shape[1]
-    offset = np.arange(-(radius := int(np.ceil(3.0 * window))), radius + 1)
-    dx, dy, m = _centre(_stamps(pixels, mask, y, x, offset), offset, window)
+    dx, dy, m = centre(pixels, mask, peaks, window, int(np.ceil(3.0 * window)))
     major, minor = _axes(m, window)
     near = (m[:, 0, 0] > 0.0) & (np.hypot(dx, dy) <= _MAX_CENTRE_STEP_PIX)
     ok = _star_shaped(major, minor, near)
@@ -117,8 +156,8 @@ def _centre(
     stamps: FloatArray, offset: IntArray, window: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return the steps from the stamps' middle to the centroids, and the moments about them."""
-    dx, dy, limit = np.zeros(len(stamps)), np.zeros(len(stamps)), 2.0 * _MAX_CENTRE_STEP_PIX
-    for _ in range(_ITERATIONS):
+    dx, dy, limit = np.zeros(len(stamps)), np.zeros(len(stamps)), FARTHEST_STEP_PIX
+    for _ in range(CENTRINGS):
         m = _moments(stamps, offset, dx, dy, window)
         # The windowed mean goes a part of the way to the centre, half of it if σ = σ_w.
         variance = 0.5 * (m[:, 0, 2] + m[:, 2, 0] - m[:, 0, 1] ** 2 - m[:, 1, 0] ** 2)

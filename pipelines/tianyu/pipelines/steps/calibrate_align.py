@@ -9,19 +9,20 @@ from pydantic import Field
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import PermanentError, UnusableDataError
-from tianyu.pipelines.fits.fingerprint import checksum
-from tianyu.pipelines.frames import FrameFile, raw_frames, read_raw
+from tianyu.pipelines.frames import FrameFile, raw_frames
 from tianyu.pipelines.measuring import (
+    FrameBuffers,
     MeasuredFrame,
     mark_trails_between,
     measure_frame,
+    refuse_blank_frame,
     stars_of,
 )
 from tianyu.pipelines.products import Products
+from tianyu.pipelines.reading import Arrival, read_ahead
 from tianyu.pipelines.reference import Reference, load_reference
 from tianyu.pipelines.science.align import align
 from tianyu.pipelines.science.alignment import Alignment
-from tianyu.pipelines.science.blank import refuse_blank
 from tianyu.pipelines.science.stack import PartialStack
 from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.stated import disagreements
@@ -75,16 +76,11 @@ def calibrate_and_align(parameters: CalibrateAlign, context: StepContext) -> Pro
     reference = load_reference(context)
     calibrators = Calibrators(context, parameters.calibration, reference.saturation_adu)
     stack = PartialStack.empty(reference.canvas)
-    results = []
-    for done, file in enumerate(files):
+    results, buffers, box_pix = [], FrameBuffers(), parameters.sky_box_pix
+    for done, arrival in enumerate(read_ahead(context, files, with_checksum=True)):
         context.progress(done, len(files))
         result = measure_and_align(
-            context,
-            file,
-            reference,
-            calibrators,
-            parameters.sky_box_pix,
-            trails=parameters.trails,
+            arrival, reference, calibrators, box_pix, buffers, trails=parameters.trails
         )
         if result.is_stacked and result.image and result.alignment:
             add_frame(stack, result.image, result.alignment)
@@ -98,28 +94,28 @@ _NO_MASK = np.empty((0, 0), np.uint8)
 
 
 def measure_and_align(
-    context: StepContext,
-    file: FrameFile,
+    arrival: Arrival,
     reference: Reference,
     calibrators: Calibrators,
     sky_box_pix: int,
+    buffers: FrameBuffers,
     *,
     trails: bool = False,
 ) -> Measured:
-    """Measure one frame; whatever is wrong with it is noted and the night goes on."""
-    result = Measured(file)
+    """Measure one frame into the buffers; what is wrong is noted and the night goes on."""
+    file = arrival.file
+    # Of the bytes that were read: what a point is traced back to.
+    result = Measured(file, raw_checksum=arrival.checksum)
     try:
-        raw = read_raw(context, file)
-        # Of the bytes just read, which the system still holds: what a point is traced back to.
-        result.raw_checksum = checksum(file.path)
-        refuse_blank(raw.pixels, file.name, sees_light=True)
+        raw = arrival.raw()
+        refuse_blank_frame(raw, file.name)
         if raw.pixels.shape != reference.frame.shape:
             raise UnusableDataError(
                 f"{file.name} is {file.width}×{file.height} pixels, the reference frame "
                 f"{reference.frame.width}×{reference.frame.height}; register it separately"
             )
         calibrator = calibrators.for_exposure(file.exposure_s)
-        result.image = measure_frame(raw, calibrator, sky_box_pix=sky_box_pix)
+        result.image = measure_frame(raw, calibrator, sky_box_pix=sky_box_pix, buffers=buffers)
         result.stars = stars_of(result.image)
         if trails:
             result.image = mark_trails_between(result.image, result.stars)

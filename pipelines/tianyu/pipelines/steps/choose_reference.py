@@ -10,11 +10,10 @@ from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import PermanentError, UnusableDataError
 from tianyu.pipelines.frames import FrameFacts, FrameFile, raw_frames, read_raw
-from tianyu.pipelines.measuring import measure_frame, stars_of
+from tianyu.pipelines.measuring import FrameBuffers, measure_frame, refuse_blank_frame, stars_of
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.science.align import align
 from tianyu.pipelines.science.alignment import Alignment
-from tianyu.pipelines.science.blank import refuse_blank
 from tianyu.pipelines.science.pairs import MIN_STARS
 from tianyu.pipelines.science.reference import (
     ProvisionalLimits,
@@ -105,6 +104,7 @@ def _measure(
     stars: list[StarList] = []
     sky_rms: list[float] = []
     problems: list[str] = []
+    buffers = FrameBuffers()
     for done, frame in enumerate([*frames, *others]):
         if done >= len(frames) and any(s.count >= MIN_STARS for s in stars):
             break
@@ -112,8 +112,8 @@ def _measure(
         try:
             calibrator = calibrators.for_exposure(frame.exposure_s)
             raw = read_raw(context, frame)
-            refuse_blank(raw.pixels, frame.name, sees_light=True)
-            image = measure_frame(raw, calibrator, sky_box_pix=sky_box_pix)
+            refuse_blank_frame(raw, frame.name)
+            image = measure_frame(raw, calibrator, sky_box_pix=sky_box_pix, buffers=buffers)
             stars.append(stars_of(image))
             sky_rms.append(image.sky.rms)
             kept.append(frame)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, update
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.detector_noise import noise_gain
-from tianyu.pipelines.errors import MissingInputError, PermanentError
+from tianyu.pipelines.errors import PermanentError
 from tianyu.pipelines.fits.pixels import read_pixels
 from tianyu.pipelines.flux_plan import (
     ANNULUS_FWHM,
@@ -21,10 +21,11 @@ from tianyu.pipelines.flux_plan import (
     following,
     load_plan,
     measure_sources,
+    surroundings_of,
 )
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
-from tianyu.pipelines.frames import FrameFile, find_product_of, raw_frames, read_raw
-from tianyu.pipelines.measuring import MeasuredFrame, remeasure_frame
+from tianyu.pipelines.frames import find_product_of, raw_frames
+from tianyu.pipelines.measuring import FrameBuffers, MeasuredFrame, remeasure_frame
 from tianyu.pipelines.passing_light import (
     PassingLight,
     check_wanted,
@@ -33,10 +34,12 @@ from tianyu.pipelines.passing_light import (
     note_trails,
 )
 from tianyu.pipelines.products import Products
+from tianyu.pipelines.reading import Arrival, read_ahead
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.apertures import ApertureFluxes
 from tianyu.pipelines.science.arrays import FloatImage
 from tianyu.pipelines.science.sky import SkyModel
+from tianyu.pipelines.science.transform import AffineTransform
 from tianyu.pipelines.sky_meshes import load_sky_meshes
 from tianyu.pipelines.step import ProcessId, step
 from tianyu.schema.tables import Flux, Frame, FrameVerdict
@@ -78,27 +81,27 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
     check_wanted(parameters, plan)
     saturation = load_reference(context).saturation_adu
     calibrators = Calibrators(context, parameters.calibration, saturation)
-    pattern = load_pattern(context, parameters.pattern)
+    pattern, buffers = load_pattern(context, parameters.pattern), FrameBuffers()
     measured: list[tuple[int, ApertureFluxes]] = []
     radii_of: dict[int, tuple[float, ...]] = {}
     problems: dict[int, str] = {}
     crossed: list[str] = []
-    for done, frame in enumerate(frames):
-        context.progress(done, len(frames))
-        if frame.transform is None:
-            continue
-        file = files[frame.image_id]
+    aligned = [(frame, frame.transform) for frame in frames if frame.transform is not None]
+    arrivals = read_ahead(context, [files[frame.image_id] for frame, _ in aligned])
+    for done, ((frame, transform), arrival) in enumerate(zip(aligned, arrivals, strict=True)):
+        context.progress(done, len(aligned))
         own = following(plan, frame.fwhm_pix) if parameters.follow_fwhm else plan
         try:
+            sky = skies[frame.image_id]
             image = _calibrated(
-                context, parameters, own, frame, file, skies[frame.image_id], calibrators, pattern
+                parameters, own, frame, transform, arrival, sky, calibrators, pattern, buffers
             )
         except PermanentError as error:
             # It was there in pass 1; the rest of the night does not depend on it.
             logger.warning("%s is not measured: %s", frame.name, error)
             problems[frame.image_id] = str(error)
             continue
-        fluxes = measure_sources(image, frame.transform, own, parameters.gain_e_per_adu)
+        fluxes = measure_sources(image, transform, own, parameters.gain_e_per_adu)
         measured.append((frame.image_id, fluxes))
         crossed += [frame.name] if has_trail(image) else []
         radii_of[frame.image_id] = own.radii_pix
@@ -112,20 +115,27 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
 
 
 def _calibrated(
-    context: StepContext,
     parameters: ExtractFlux,
     plan: FluxPlan,
     frame: FrameRow,
-    file: FrameFile,
+    transform: AffineTransform,
+    arrival: Arrival,
     sky: SkyModel,
     calibrators: Calibrators,
     pattern: FloatImage | None,
+    buffers: FrameBuffers,
 ) -> MeasuredFrame:
-    if frame.transform is None:
-        raise MissingInputError(f"{frame.name} is not aligned, nothing can be measured in it")
-    calibrator = calibrators.for_exposure(file.exposure_s)
-    image = remeasure_frame(read_raw(context, file), calibrator, sky, pattern)
-    return mark_passing_light(image, frame.transform, plan, frame.fwhm_pix, parameters)
+    is_searched = parameters.trails or parameters.cosmic_rays
+    image = remeasure_frame(
+        arrival.raw(),
+        calibrators.for_exposure(arrival.file.exposure_s),
+        sky,
+        pattern,
+        buffers=buffers,
+        # What crosses a frame is sought in all of it.
+        about=None if is_searched else surroundings_of(plan, transform),
+    )
+    return mark_passing_light(image, transform, plan, frame.fwhm_pix, parameters)
 
 
 def load_pattern(context: StepContext, birth: int | None) -> FloatImage | None:

@@ -11,12 +11,19 @@ from tianyu.pipelines.calibration import Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.detector_noise import noise_gain
 from tianyu.pipelines.flux_plan import FluxPlan, background_mask, load_plan, with_forced_flag
-from tianyu.pipelines.frames import FrameFile, raw_frames, read_raw
-from tianyu.pipelines.measuring import MeasuredFrame, remeasure_frame
+from tianyu.pipelines.frames import raw_frames
+from tianyu.pipelines.measuring import (
+    FrameBuffers,
+    MeasuredFrame,
+    light_reader,
+    remeasure_frame,
+)
 from tianyu.pipelines.passing_light import check_wanted, mark_passing_light
 from tianyu.pipelines.products import Products
+from tianyu.pipelines.reading import Arrival, read_ahead
 from tianyu.pipelines.reference import load_reference
-from tianyu.pipelines.science.apertures import ApertureFluxes, measure_fluxes
+from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
+from tianyu.pipelines.science.apertures import ApertureFluxes, measure_light
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage
 from tianyu.pipelines.science.groupstack import GroupStack, positions_in_stack
 from tianyu.pipelines.science.sky import SkyModel
@@ -100,15 +107,16 @@ def _measure_all(
     waiting = {id(plan): {f.image_id: p for f, p in plan.members} for plan in epochs}
     opened: dict[int, _Open] = {}
     done: list[tuple[EpochPlan, ApertureFluxes]] = []
-    for number, file in enumerate(files):
+    buffers = FrameBuffers()
+    for number, arrival in enumerate(read_ahead(context, files)):
         context.progress(number, len(files))
-        image = None
+        file, image = arrival.file, None
         for plan in epochs:
             placement = waiting[id(plan)].pop(file.image_id, None)
             if placement is None:
                 continue
             image = image or mark_passing_light(
-                _calibrated(context, calibrators, file, skies[file.image_id], pattern),
+                _calibrated(calibrators, arrival, skies[file.image_id], pattern, buffers),
                 placement.transform,
                 sources,
                 None,
@@ -127,14 +135,14 @@ def _measure_all(
 
 
 def _calibrated(
-    context: StepContext,
     calibrators: Calibrators,
-    file: FrameFile,
+    arrival: Arrival,
     sky: SkyModel,
     pattern: FloatImage | None,
+    buffers: FrameBuffers,
 ) -> MeasuredFrame:
-    calibrator = calibrators.for_exposure(file.exposure_s)
-    return remeasure_frame(read_raw(context, file), calibrator, sky, pattern)
+    calibrator = calibrators.for_exposure(arrival.file.exposure_s)
+    return remeasure_frame(arrival.raw(), calibrator, sky, pattern, buffers=buffers)
 
 
 def _measure(made: _Open, sources: FluxPlan, parameters: ExtractStackFlux) -> ApertureFluxes:
@@ -150,13 +158,11 @@ def _measure(made: _Open, sources: FluxPlan, parameters: ExtractStackFlux) -> Ap
     x, y = x - made.stack.canvas.x0, y - made.stack.canvas.y0
     sky_rms = np.sqrt(made.sky_variance) / n
     gain = parameters.gain_e_per_adu
-    fluxes = measure_fluxes(
-        pixels,
-        background_mask(mask, x, y, float(np.median(sky_rms)), sources),
+    fluxes = measure_light(
+        light_reader(pixels, background_mask(mask, x, y, float(np.median(sky_rms)), sources)),
         x,
         y,
-        sources.radii_pix,
-        annulus_pix=sources.annulus_pix,
+        ApertureGeometry(sources.radii_pix, sources.annulus_pix),
         sky_rms=sky_rms,
         gain=None if gain is None else n * gain,
         noise_gain=None if sources.noise_gain is None else n * sources.noise_gain,

@@ -10,9 +10,10 @@ from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import PermanentError
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
-from tianyu.pipelines.frames import raw_frames, read_raw
-from tianyu.pipelines.measuring import remeasure_frame
+from tianyu.pipelines.frames import raw_frames
+from tianyu.pipelines.measuring import FrameBuffers, remeasure_frame
 from tianyu.pipelines.products import Products
+from tianyu.pipelines.reading import read_ahead
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.saving import save_image
 from tianyu.pipelines.science.arrays import FloatArray
@@ -104,16 +105,19 @@ def _sample_frames(
         context, parameters.calibration, load_reference(context).saturation_adu
     )
     sample = PatternFrames(len(frames), frames[0].shape)
-    for done, frame in enumerate(frames):
+    buffers = FrameBuffers()
+    arrivals = read_ahead(context, [files[frame.image_id] for frame in frames])
+    for done, (frame, arrival) in enumerate(zip(frames, arrivals, strict=True)):
         context.progress(done, len(frames))
-        file, sky = files[frame.image_id], meshes[frame.image_id]
+        file, sky = arrival.file, meshes[frame.image_id]
         try:
-            raw = read_raw(context, file)
+            raw = arrival.raw()
         except PermanentError as error:
             # The others tell the pattern as well; the pass that measures it names the loss.
             logger.warning("%s is left out of the fixed pattern: %s", frame.name, error)
             continue
-        image = remeasure_frame(raw, calibrators.for_exposure(file.exposure_s), sky)
+        calibrator = calibrators.for_exposure(file.exposure_s)
+        image = remeasure_frame(raw, calibrator, sky, buffers=buffers)
         if frame.transform is None or frame.fwhm_pix is None:
             continue
         on_x, on_y = frame.transform.apply(x, y)

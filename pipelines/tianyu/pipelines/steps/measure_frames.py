@@ -15,6 +15,7 @@ from tianyu.pipelines.flux_plan import (
     measure_sources,
 )
 from tianyu.pipelines.frames import raw_frames
+from tianyu.pipelines.measuring import FrameBuffers
 from tianyu.pipelines.passing_light import (
     PassingLight,
     check_wanted,
@@ -23,6 +24,7 @@ from tianyu.pipelines.passing_light import (
     note_trails,
 )
 from tianyu.pipelines.products import Products
+from tianyu.pipelines.reading import read_ahead
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.apertures import ApertureFluxes
 from tianyu.pipelines.science.times import FrameTimes
@@ -91,9 +93,10 @@ def measure_chunk(parameters: MeasureFrames, context: StepContext) -> MeasuredCh
     check_wanted(parameters, plan)
     calibrators = Calibrators(context, parameters.calibration, reference.saturation_adu)
     chunk = MeasuredChunk([], plan, [], [])
-    for done, file in enumerate(files):
+    buffers, box_pix = FrameBuffers(), parameters.sky_box_pix
+    for done, arrival in enumerate(read_ahead(context, files, with_checksum=True)):
         context.progress(done, len(files))
-        result = measure_and_align(context, file, reference, calibrators, parameters.sky_box_pix)
+        result = measure_and_align(arrival, reference, calibrators, box_pix, buffers)
         # Nothing is stacked here.
         result.is_stacked = False
         if result.image is not None and result.alignment is not None:
@@ -101,9 +104,9 @@ def measure_chunk(parameters: MeasureFrames, context: StepContext) -> MeasuredCh
             fwhm = result.stars.fwhm_pix_median if result.stars else None
             image = mark_passing_light(result.image, transform, plan, fwhm, parameters)
             fluxes = measure_sources(image, transform, plan, gain)
-            chunk.fluxes.append((file.image_id, fluxes))
+            chunk.fluxes.append((result.file.image_id, fluxes))
             if has_trail(image):
-                chunk.crossed.append(file.name)
+                chunk.crossed.append(result.file.name)
         result.drop_pixels()
         chunk.results.append(result)
     return chunk

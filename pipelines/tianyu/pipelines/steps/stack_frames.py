@@ -6,9 +6,15 @@ from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
-from tianyu.pipelines.frames import FrameFile, product_of, raw_frames, read_raw
-from tianyu.pipelines.measuring import mark_trails_between, remeasure_frame, stars_of
+from tianyu.pipelines.frames import FrameFile, product_of, raw_frames
+from tianyu.pipelines.measuring import (
+    FrameBuffers,
+    mark_trails_between,
+    remeasure_frame,
+    stars_of,
+)
 from tianyu.pipelines.products import Products
+from tianyu.pipelines.reading import read_ahead
 from tianyu.pipelines.reference import load_reference
 from tianyu.pipelines.science.stack import PartialStack
 from tianyu.pipelines.sky_meshes import load_sky_meshes
@@ -97,12 +103,14 @@ def _correct(
     calibrators = Calibrators(context, parameters.calibration, saturation_adu)
     meshes = load_sky_meshes(context, [frame.image_id for frame in wrong])
     files = {file.image_id: file for file in raw_frames(context, [f.image_id for f in wrong])}
-    for frame in wrong:
+    wrong = [frame for frame in wrong if frame.transform is not None]
+    buffers = FrameBuffers()
+    arrivals = read_ahead(context, [files[frame.image_id] for frame in wrong])
+    for frame, arrival in zip(wrong, arrivals, strict=True):
         if frame.transform is None:
             continue
-        file = files[frame.image_id]
-        calibrator = calibrators.for_exposure(file.exposure_s)
-        image = remeasure_frame(read_raw(context, file), calibrator, meshes[frame.image_id])
+        calibrator, sky = calibrators.for_exposure(arrival.file.exposure_s), meshes[frame.image_id]
+        image = remeasure_frame(arrival.raw(), calibrator, sky, buffers=buffers)
         if without_trails:
             image = mark_trails_between(image, stars_of(image))
         sign = -1 if frame.is_stacked else 1

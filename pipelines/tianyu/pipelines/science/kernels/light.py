@@ -1,0 +1,83 @@
+"""A compiled reader of light."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
+from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, IntArray, MaskImage
+from tianyu.pipelines.science.centroids import CENTROID_ROUNDS
+from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
+from tianyu.pipelines.science.kernels.stars import light_of_frame, window_steps
+from tianyu.pipelines.science.light import Light, half_sides
+from tianyu.pipelines.science.stamps import pixel_distance
+
+
+class _Found:
+    """Arrays that the kernels fill."""
+
+    def __init__(self, n: int, geometry: ApertureGeometry, sky_rms: FloatArray) -> None:
+        half, outer = half_sides(geometry)
+        inner_pix, outer_pix = geometry.annulus_pix
+        distance = pixel_distance(2 * outer + 1)
+        self.radii = np.array(geometry.radii_pix, dtype=np.float64)
+        self.ring: IntArray = np.flatnonzero((distance >= inner_pix) & (distance <= outer_pix))
+        self.disk: IntArray = np.flatnonzero(pixel_distance(2 * half + 1) <= self.radii[0])
+        self.noise = np.ascontiguousarray(sky_rms, dtype=np.float64)
+        self.size = 2 * outer + 1
+        self.table = np.empty((4, n))
+        self.circles = np.empty((2, n, len(self.radii)))
+        self.flags: NDArray[np.uint16] = np.empty((n, len(self.radii)), np.uint16)
+        self.cores: FloatImage = np.empty((n, 2 * half + 1, 2 * half + 1), np.float32)
+
+    @property
+    def inputs(self) -> tuple[FloatArray, IntArray, IntArray, FloatArray, int]:
+        """The kernels' arguments that say where to look."""
+        return self.radii, self.ring, self.disk, self.noise, self.size
+
+    @property
+    def outputs(self) -> tuple[FloatArray, FloatArray, AnyArray, FloatImage]:
+        """The kernels' arguments that they write."""
+        return self.table, self.circles, self.flags, self.cores
+
+    def light(self) -> Light:
+        """Return what has been written."""
+        background, rms, n_annulus, peak = self.table
+        sums, areas = self.circles
+        n = n_annulus.astype(np.int64)
+        return Light(sums, areas, self.flags, background, rms, n, peak, self.cores)
+
+
+def _steps(
+    cores: FloatImage, background: FloatArray, x: FloatArray, y: FloatArray, fwhm: float
+) -> FloatArray:
+    sigma = fwhm / FWHM_PER_SIGMA
+    return window_steps(cores, background, x, y, sigma, fwhm, CENTROID_ROUNDS)
+
+
+@dataclass(frozen=True, eq=False)
+class CompiledLight:
+    """Light of a calibrated, sky-subtracted frame; C-contiguous float32 and uint8."""
+
+    pixels: FloatImage
+    mask: MaskImage
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape ``(ny, nx)`` of the frame."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def light(
+        self, x: FloatArray, y: FloatArray, geometry: ApertureGeometry, sky_rms: FloatArray
+    ) -> Light:
+        """Read the light about positions on the frame."""
+        found = _Found(len(x), geometry, sky_rms)
+        light_of_frame(self.pixels, self.mask, x, y, *found.inputs, *found.outputs)
+        return found.light()
+
+    def steps(
+        self, cores: FloatImage, background: FloatArray, x: FloatArray, y: FloatArray, fwhm: float
+    ) -> FloatArray:
+        """Return the steps from positions in cores to their centroids."""
+        return _steps(cores, background, x, y, fwhm)

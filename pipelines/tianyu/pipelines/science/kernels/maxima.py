@@ -1,0 +1,172 @@
+"""Taking the sky off a frame and finding its maxima, while its rows are in the cache."""
+
+import numpy as np
+
+from tianyu.pipelines.science.arrays import FloatImage, IntArray, MaskImage
+from tianyu.pipelines.science.kernels.jit import compiled
+from tianyu.pipelines.science.kernels.skyimage import sky_row
+from tianyu.pipelines.science.masks import MaskBit
+from tianyu.pipelines.science.peaks import ISOLATION_PIX
+
+SEGMENT = 64
+"""Pixels of a row whose highest is found at once: those without a star are not looked at again."""
+
+_COMPETES = int(MaskBit.SATURATED)
+
+
+@compiled
+def subtract_sky(
+    pixels: FloatImage,
+    mask: MaskImage,
+    cubics: FloatImage,
+    box: int,
+    places: FloatImage,
+    threshold: FloatImage,
+    least: float,
+    min_area: int,
+) -> IntArray:
+    """Take the sky off every pixel, and find the maxima of what is left.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+        Changed.
+    mask : ndarray of uint8, shape (ny, nx)
+    cubics : ndarray of float32, shape (ny, mx, 4)
+        Of :func:`~.skyimage.row_cubics`.
+    box : int
+        Width of a box of the mesh, pixels.
+    places : ndarray of float32, shape (nx,)
+        Of :func:`~.skyimage.row_places`.
+    threshold, least, min_area
+        As of :func:`find_maxima`.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Flat indices of the maxima, rising.
+    """
+    ny, nx = pixels.shape
+    values, bits = pixels.reshape(-1), mask.reshape(-1)
+    row = np.empty(nx, np.float32)
+    found, n = np.empty(2 * nx, np.int64), 0
+    for y in range(ny):
+        sky_row(cubics[y], box, places, row)
+        for x in range(nx):
+            pixels[y, x] -= row[x]
+        if y >= 2 * ISOLATION_PIX:
+            done = y - ISOLATION_PIX
+            n += _search_row(values, bits, nx, done, threshold, least, min_area, found[n:])
+            found = _with_room(found, n, nx)
+    return found[:n].copy()
+
+
+@compiled
+def find_maxima(
+    pixels: FloatImage, mask: MaskImage, threshold: FloatImage, least: float, min_area: int
+) -> IntArray:
+    """Find the isolated maxima of a frame: :func:`~tianyu.pipelines.science.peaks.find_peaks`.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+        Frame with the sky subtracted.
+    mask : ndarray of uint8, shape (ny, nx)
+    threshold : ndarray of float32, shape (1,)
+        Height of a peak.
+    least : float
+        The same as a float64: the reference compares the peaks by the former, and them and their
+        neighbours by the latter.
+    min_area : int
+        Pixels above it that are needed among the 3 × 3 around the peak.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Flat indices, rising.
+    """
+    ny, nx = pixels.shape
+    values, bits = pixels.reshape(-1), mask.reshape(-1)
+    found, n = np.empty(2 * nx, np.int64), 0
+    for y in range(ISOLATION_PIX, ny - ISOLATION_PIX):
+        n += _search_row(values, bits, nx, y, threshold, least, min_area, found[n:])
+        found = _with_room(found, n, nx)
+    return found[:n].copy()
+
+
+@compiled
+def _with_room(found: IntArray, n: int, more: int) -> IntArray:
+    """Return a list of which n places are taken, longer if there are not so many more."""
+    if found.size - n >= more:
+        return found
+    return np.concatenate((found, np.empty(found.size, np.int64)))
+
+
+@compiled
+def _search_row(
+    values: FloatImage,
+    bits: MaskImage,
+    nx: int,
+    y: int,
+    threshold: FloatImage,
+    least: float,
+    min_area: int,
+    found: IntArray,
+) -> int:
+    """Write the flat indices of the maxima of a row, and return how many there are."""
+    # Positive floats are in the order of their bits, and whole numbers are compared many at a
+    # time; what is not a number may come out as high and is looked at.
+    height, height_bits = threshold[0], threshold.view(np.int32)[0]
+    row = values[y * nx : (y + 1) * nx].view(np.int32)
+    n = 0
+    for start in range(0, nx, SEGMENT):
+        part = row[start : min(nx, start + SEGMENT)]
+        top = np.int32(0)
+        for i in range(part.size):
+            top = part[i] if part[i] > top else top
+        if top <= height_bits:
+            continue
+        first = y * nx + max(ISOLATION_PIX, start)
+        last = y * nx + min(nx - ISOLATION_PIX, start + SEGMENT)
+        for place in range(first, last):
+            if values[place] > height and _is_peak(values, bits, place, nx, least, min_area):
+                found[n] = place
+                n += 1
+    return n
+
+
+@compiled
+def _is_peak(
+    values: FloatImage, bits: MaskImage, place: int, nx: int, least: float, min_area: int
+) -> bool:
+    """Tell whether no fair neighbour beats a pixel, and enough of the nearest ones are high."""
+    # The nearest first: most pixels of a star are beaten by one of them.
+    if (
+        _is_beaten(values, bits, place, 1)
+        or _is_beaten(values, bits, place, -1)
+        or _is_beaten(values, bits, place, nx)
+        or _is_beaten(values, bits, place, -nx)
+    ):
+        return False
+    for j in range(-ISOLATION_PIX, ISOLATION_PIX + 1):
+        for i in range(-ISOLATION_PIX, ISOLATION_PIX + 1):
+            if _is_beaten(values, bits, place, j * nx + i):
+                return False
+    n = 0
+    for j in range(-1, 2):
+        for i in range(-1, 2):
+            near = place + j * nx + i
+            if bits[near] != 0:
+                return False
+            n += 1 if np.float64(values[near]) > least else 0
+    return np.float64(values[place]) > least and n >= min_area
+
+
+@compiled
+def _is_beaten(values: FloatImage, bits: MaskImage, place: int, step: int) -> bool:
+    """Tell whether a neighbour beats a pixel; bad ones do not compete, saturated ones do."""
+    other, height = values[place + step], values[place]
+    # Of two equal ones the first is the peak.
+    if other > height or (step < 0 and other == height):
+        return (bits[place + step] & ~_COMPETES) == 0
+    return False
