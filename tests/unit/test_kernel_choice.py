@@ -37,7 +37,7 @@ def test_the_references_are_taken_when_they_are_asked_for(chosen):
     chosen("reference")
     frame = measuring.measure_frame(night_frame(), Calibrator(), sky_box_pix=32)
     assert frame.maxima is None
-    assert isinstance(frame.reader, FrameLight)
+    assert isinstance(measuring.light_reader(frame.pixels, frame.mask), FrameLight)
     assert strip_method() is None
 
 
