@@ -1,13 +1,13 @@
 """The order of an ensemble's zero-point surface, by which later frames are compared with it
 
-Revision: 0006
+Revision: 0011
 Follows: 0010
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
+revision = "0011"
 down_revision = "0010"
 branch_labels = None
 depends_on = None
