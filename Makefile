@@ -2,9 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests wait for servers and leases a third of their time, so there are three jobs for two cores;
-# science libraries must not start threads of their own on top.
-JOBS ?= $(shell $(PYTHON) -c "import os; print(max(2, 3 * os.cpu_count() // 2))")
+# One job per core for the tests; science libraries must not start threads of their own on top.
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
@@ -16,7 +14,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed
 	sh tests/install_servers.sh
-	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
