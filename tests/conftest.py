@@ -6,7 +6,7 @@
     The same examples each time, so that a change is judged by what it changed. Chosen by
     itself where the variable ``CI`` is set.
 ``storm``
-    Many more and longer examples, for a night.
+    Many more and longer examples, for `make storm`.
 """
 
 import os

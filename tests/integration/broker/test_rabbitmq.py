@@ -129,6 +129,7 @@ def test_a_message_that_circles_becomes_a_dead_letter(rabbit: RabbitHarness) -> 
     assert rabbit.dead(queue) == [b'{"v":1,"process_id":"9"}']
 
 
+@pytest.mark.storm
 def test_a_frozen_server_is_noticed_and_welcome_again(rabbit: RabbitHarness) -> None:
     server = rabbit._own()
     url = f"{server.url}?heartbeat=1&stack_timeout=1"

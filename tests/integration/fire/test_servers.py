@@ -79,6 +79,7 @@ def test_work_goes_on_after_the_database_died_or_stood_still(
     drill.run("database SIGSTOP, 2 leases", lambda: paused(server), lasting_s)
 
 
+@in_a_storm
 def test_work_goes_on_after_the_broker_died(
     breakable_broker_server: BrokerServer, drill: Drill
 ) -> None:
