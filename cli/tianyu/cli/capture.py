@@ -7,15 +7,15 @@ import typer
 from rich.console import Console
 from sqlalchemy import select
 
-from tianyu.broker.connect import connect
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.errors import WorkFailedError
 from tianyu.cli.nightrun import work_off
-from tianyu.cli.options import DatabaseOption, JsonOption
+from tianyu.cli.options import DatabaseOption, JsonOption, SiteOption
 from tianyu.cli.parsing import parse_options
 from tianyu.cli.reducedfolder import SITE
 from tianyu.cli.reduction import make_folder
+from tianyu.cli.waking import wake_workers
 from tianyu.pipelines.simulation.plan import FrameKind
 from tianyu.pipelines.steps.capture import CameraKind
 from tianyu.publisher.capturing import publish_capture
@@ -77,9 +77,7 @@ def capture_command(
             "--out", metavar="DIR", help="Take them here and now; else a consumer takes them."
         ),
     ] = None,
-    site: Annotated[
-        str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
-    ] = None,
+    site: SiteOption = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -114,9 +112,7 @@ def capture_command(
             with opened.read() as connection:
                 site_id, place, _ = find_site(connection, settings.site)
             run_id = publish_capture(opened, site_id, values)
-            broker = connect(settings.broker_address, opened)
-            broker.wake()
-            broker.close()
+            wake_workers(opened, settings)
     if as_json:
         print_json({"run": run_id, "folder": str(place / folder)})
     else:

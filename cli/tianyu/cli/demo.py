@@ -12,6 +12,7 @@ from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.demoplot import plot_recovered
 from tianyu.cli.errors import WorkFailedError
 from tianyu.cli.nightrun import available_cores
+from tianyu.cli.options import WorkersOption
 from tianyu.cli.recovery import Recovered, recover
 from tianyu.cli.reduction import ReduceRequest, reduce_night
 from tianyu.pipelines.simulation import NightPlan, NightTruth, simulate_night
@@ -28,9 +29,7 @@ def demo_command(
         Path, typer.Option("--out", metavar="DIR", help="Folder for frames, database and plots.")
     ] = Path("tianyu-demo"),
     *,
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes at a time. Default: cores.")
-    ] = None,
+    workers: WorkersOption = None,
     seed: Annotated[int | None, typer.Option(help="Another night.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
 ) -> None:

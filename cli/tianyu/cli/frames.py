@@ -8,7 +8,14 @@ import typer
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import standard_output
-from tianyu.cli.options import DatabaseOption, JsonOption, ObservationOption, OutOption, RunOption
+from tianyu.cli.options import (
+    DatabaseOption,
+    JsonOption,
+    ObservationOption,
+    OutOption,
+    RunOption,
+    WorkersOption,
+)
 from tianyu.cli.queries.frames import FrameRecord, read_frames
 from tianyu.cli.queries.observations import find_observation
 from tianyu.cli.queries.runs import newest_reduction, read_run
@@ -46,9 +53,7 @@ def frames_command(
     reason: Annotated[
         str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept with the verdict.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes at a time. Default: cores.")
-    ] = None,
+    workers: WorkersOption = None,
     out: OutOption = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from tianyu.broker.connect import connect
 from tianyu.broker.interface import Broker, QueueAddress
 from tianyu.cli.connect import explaining
-from tianyu.cli.options import BrokerOption, DatabaseOption
+from tianyu.cli.options import BrokerOption, DatabaseOption, SiteOption
 from tianyu.schema import dialects, migrate
 from tianyu.schema.database import Database
 from tianyu.schema.directory import ensure_queue, ensure_site, find_site
@@ -20,9 +20,7 @@ from tianyu.schema.settings import Settings, load_settings
 
 def init_command(
     *,
-    site: Annotated[
-        str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
-    ] = None,
+    site: SiteOption = None,
     root: Annotated[
         Path | None,
         typer.Option(

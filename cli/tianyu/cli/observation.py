@@ -7,22 +7,29 @@ import typer
 from rich.console import Console
 from sqlalchemy import Connection, func, select
 
-from tianyu.broker.connect import connect
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.errors import WorkFailedError
 from tianyu.cli.nightrun import available_cores
-from tianyu.cli.options import DatabaseOption, JsonOption, OutOption
+from tianyu.cli.options import (
+    ChunkOption,
+    DatabaseOption,
+    JsonOption,
+    OutOption,
+    SetOption,
+    SiteOption,
+    WorkersOption,
+)
 from tianyu.cli.parsing import parse_options
 from tianyu.cli.queries.observations import find_observation
 from tianyu.cli.reducedfolder import SITE, database_in
 from tianyu.cli.reduction import work_off_registration
+from tianyu.cli.waking import wake_workers
 from tianyu.publisher.closing import close_observation
 from tianyu.publisher.live import find_live_run
 from tianyu.publisher.publishing import CHUNK_FRAMES, PublishOptions
 from tianyu.publisher.registering import RegisteredObservation, Registration
-from tianyu.schema.database import Database
 from tianyu.schema.directory import find_site
 from tianyu.schema.errors import ConfigurationError
 from tianyu.schema.settings import load_settings
@@ -69,19 +76,10 @@ def close(
     ],
     *,
     out: OutOption = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="STEP.NAME=VALUE", help="Parameter of a step; repeatable."),
-    ] = None,
-    chunk: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Frames per process.")
-    ] = CHUNK_FRAMES,
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes at a time. Default: cores.")
-    ] = None,
-    site: Annotated[
-        str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
-    ] = None,
+    option: SetOption = None,
+    chunk: ChunkOption = CHUNK_FRAMES,
+    workers: WorkersOption = None,
+    site: SiteOption = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -113,7 +111,7 @@ def close(
                 console=Console(stderr=True, highlight=False),
             )
         else:
-            _wake(opened)
+            wake_workers(opened, settings)
     run = closed[-1].run
     answer = {"observation": closed[-1].name, "run": None if run is None else run.run_id}
     if as_json:
@@ -122,12 +120,6 @@ def close(
         typer.echo(f"{answer['observation']} is closed: run {answer['run']}")
     if result is not None and result.shortcomings:
         raise WorkFailedError("; ".join(result.shortcomings))
-
-
-def _wake(database: Database) -> None:
-    broker = connect(load_settings().broker_address, database)
-    broker.wake()
-    broker.close()
 
 
 def _observations(connection: Connection) -> list[dict[str, Any]]:

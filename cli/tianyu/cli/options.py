@@ -65,3 +65,48 @@ ScienceSiteOption = Annotated[
         help="Site that makes the light curves; only stacks and rows go there. Default: the same.",
     ),
 ]
+
+TargetOption = Annotated[
+    str | None, typer.Option("--target", metavar="NAME", help="Name of the target.")
+]
+
+RaOption = Annotated[float | None, typer.Option("--ra", metavar="DEG", help="Of the target, ICRS.")]
+
+DecOption = Annotated[
+    float | None, typer.Option("--dec", metavar="DEG", help="Of the target, ICRS.")
+]
+
+SiteLatOption = Annotated[float | None, typer.Option("--site-lat", metavar="DEG", help="North.")]
+
+SiteLonOption = Annotated[
+    float | None, typer.Option("--site-lon", metavar="DEG", help="EAST positive.")
+]
+
+SiteAltOption = Annotated[float | None, typer.Option("--site-alt", metavar="M", help="Altitude.")]
+
+GainOption = Annotated[
+    float | None, typer.Option("--gain", metavar="E/ADU", help="Gain, where headers are silent.")
+]
+
+SaturationOption = Annotated[
+    float | None,
+    typer.Option("--saturation", metavar="ADU", help="Raw level at which pixels saturate."),
+]
+
+SiteOption = Annotated[
+    str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
+]
+
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, metavar="N", help="Processes at a time. Default: cores."),
+]
+
+ChunkOption = Annotated[
+    int, typer.Option("--chunk", min=1, metavar="N", help="Frames per process.")
+]
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="STEP.NAME=VALUE", help="Parameter of a step; may be repeated."),
+]

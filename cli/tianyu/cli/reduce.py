@@ -12,7 +12,15 @@ from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.errors import WorkFailedError
 from tianyu.cli.findings import frame_text, say, show_registration
 from tianyu.cli.nightrun import available_cores
-from tianyu.cli.options import PositionsOption, StackLightCurvesOption
+from tianyu.cli.options import (
+    ChunkOption,
+    GainOption,
+    PositionsOption,
+    SaturationOption,
+    StackLightCurvesOption,
+    TargetOption,
+    WorkersOption,
+)
 from tianyu.cli.parsing import parse_options, target_request, with_stacks
 from tianyu.cli.reducedfolder import DATABASE_FILE
 from tianyu.cli.reduction import ReduceRequest, ReduceResult, reduce_night
@@ -36,7 +44,7 @@ def reduce_command(
             help="Name of the observation that the light frames make. Default: from the headers.",
         ),
     ] = None,
-    target: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the target.")] = None,
+    target: TargetOption = None,
     ra: Annotated[
         float | None, typer.Option(metavar="DEG", help="Right ascension of the target, ICRS.")
     ] = None,
@@ -59,18 +67,10 @@ def reduce_command(
     site_alt: Annotated[
         float | None, typer.Option(metavar="M", help="Altitude of the telescope.")
     ] = None,
-    gain: Annotated[
-        float | None, typer.Option(metavar="E/ADU", help="Gain, where headers are silent.")
-    ] = None,
-    saturation: Annotated[
-        float | None, typer.Option(metavar="ADU", help="Raw level at which pixels saturate.")
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes at a time. Default: cores.")
-    ] = None,
-    chunk: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Frames per process.")
-    ] = CHUNK_FRAMES,
+    gain: GainOption = None,
+    saturation: SaturationOption = None,
+    workers: WorkersOption = None,
+    chunk: ChunkOption = CHUNK_FRAMES,
     fan_out: Annotated[
         int, typer.Option(min=2, metavar="K", help="Stacks merged per node of the tree.")
     ] = FAN_OUT,

@@ -11,11 +11,20 @@ from tianyu.cli.connect import open_database
 from tianyu.cli.console import new_table, standard_output
 from tianyu.cli.findings import show_masters, show_registration
 from tianyu.cli.options import (
+    ChunkOption,
     DatabaseOption,
+    DecOption,
     JsonOption,
     PositionsOption,
+    RaOption,
     ScienceSiteOption,
+    SetOption,
+    SiteAltOption,
+    SiteLatOption,
+    SiteLonOption,
+    SiteOption,
     StackLightCurvesOption,
+    TargetOption,
 )
 from tianyu.cli.parsing import parse_options, target_request, with_stacks
 from tianyu.publisher.placing import Placement
@@ -28,13 +37,6 @@ from tianyu.schema.errors import NotFoundError
 from tianyu.schema.settings import load_settings
 from tianyu.schema.tables import Observation
 
-ChunkOption = Annotated[int, typer.Option(min=1, metavar="N", help="Frames per process.")]
-
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="STEP.NAME=VALUE", help="Parameter of a step; may be repeated."),
-]
-
 
 def register_command(
     paths: Annotated[
@@ -44,20 +46,18 @@ def register_command(
     observation: Annotated[
         str | None, typer.Option("--observation", metavar="NAME", help="Name of the observation.")
     ] = None,
-    target: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the target.")] = None,
-    ra: Annotated[float | None, typer.Option(metavar="DEG", help="Of the target, ICRS.")] = None,
-    dec: Annotated[float | None, typer.Option(metavar="DEG", help="Of the target, ICRS.")] = None,
+    target: TargetOption = None,
+    ra: RaOption = None,
+    dec: DecOption = None,
     target_pixel: Annotated[
         str | None,
         typer.Option(metavar="X,Y@FRAME", help="0-based pixel of the target in the named frame."),
     ] = None,
     positions: PositionsOption = None,
-    site_lat: Annotated[float | None, typer.Option(metavar="DEG", help="North.")] = None,
-    site_lon: Annotated[float | None, typer.Option(metavar="DEG", help="EAST positive.")] = None,
-    site_alt: Annotated[float | None, typer.Option(metavar="M", help="Altitude.")] = None,
-    site: Annotated[
-        str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
-    ] = None,
+    site_lat: SiteLatOption = None,
+    site_lon: SiteLonOption = None,
+    site_alt: SiteAltOption = None,
+    site: SiteOption = None,
     science_site: ScienceSiteOption = None,
     placement: Annotated[
         Placement, typer.Option("--placement", help="How files come under the site's root.")
@@ -65,9 +65,7 @@ def register_command(
     no_publish: Annotated[
         bool, typer.Option("--no-publish", help="Only register; publish later.")
     ] = False,
-    chunk: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Frames per process.")
-    ] = CHUNK_FRAMES,
+    chunk: ChunkOption = CHUNK_FRAMES,
     stack_light_curves: StackLightCurvesOption = None,
     option: SetOption = None,
     database: DatabaseOption = None,
@@ -113,9 +111,7 @@ def publish_command(
     recipe: Annotated[
         str | None, typer.Option("--recipe", metavar="NAME", help="Default: the instrument's.")
     ] = None,
-    chunk: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Frames per process.")
-    ] = CHUNK_FRAMES,
+    chunk: ChunkOption = CHUNK_FRAMES,
     fan_out: Annotated[
         int, typer.Option(min=2, metavar="K", help="Stacks merged per node of the tree.")
     ] = FAN_OUT,
@@ -125,9 +121,7 @@ def publish_command(
         bool,
         typer.Option("--fresh", help="Repeat even what an earlier run did just the same."),
     ] = False,
-    site: Annotated[
-        str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
-    ] = None,
+    site: SiteOption = None,
     science_site: ScienceSiteOption = None,
     database: DatabaseOption = None,
     as_json: JsonOption = False,

@@ -10,7 +10,7 @@ import typer
 from sqlalchemy import Connection
 
 from tianyu.cli.connect import open_database
-from tianyu.cli.options import DatabaseOption
+from tianyu.cli.options import DatabaseOption, SiteOption
 from tianyu.cli.stopping import on_stop
 from tianyu.manager.scaling.crew import Crew
 from tianyu.manager.scaling.decision import Policy
@@ -71,9 +71,7 @@ def scale_command(
             "--processes", min=1, metavar="N", help="Of each consumer, with --backend processes."
         ),
     ] = 1,
-    site: Annotated[
-        str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
-    ] = None,
+    site: SiteOption = None,
     database: DatabaseOption = None,
 ) -> None:
     """Start consumers while there is work for more of them, and drain them when there is not.

@@ -12,7 +12,7 @@ from tianyu.cli.fileservice.application import application
 from tianyu.cli.fileservice.copies import SiteFiles
 from tianyu.cli.fileservice.health import FileServiceHealth
 from tianyu.cli.monitoring import answering, new_registry
-from tianyu.cli.options import DatabaseOption
+from tianyu.cli.options import DatabaseOption, SiteOption
 from tianyu.cli.stopping import on_stop
 from tianyu.schema.directory import find_site
 from tianyu.schema.errors import ConfigurationError
@@ -30,9 +30,7 @@ GRACE_S = 10
 
 def serve_files_command(
     *,
-    site: Annotated[
-        str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
-    ] = None,
+    site: SiteOption = None,
     host: Annotated[
         str, typer.Option("--host", metavar="ADDRESS", help="Address to listen at.")
     ] = "127.0.0.1",

@@ -8,7 +8,7 @@ import typer
 from tianyu.broker.connect import connect
 from tianyu.cli.connect import open_database
 from tianyu.cli.monitoring import answering, new_registry
-from tianyu.cli.options import BrokerOption, DatabaseOption
+from tianyu.cli.options import BrokerOption, DatabaseOption, SiteOption
 from tianyu.cli.stopping import on_stop
 from tianyu.consumer.consumer import Consumer, ConsumerConfig
 from tianyu.consumer.health import ConsumerHealth
@@ -48,9 +48,7 @@ def manager_command(*, database: DatabaseOption = None, broker: BrokerOption = N
 
 def consumer_command(
     *,
-    site: Annotated[
-        str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
-    ] = None,
+    site: SiteOption = None,
     group: Annotated[
         list[str] | None,
         typer.Option("--group", metavar="G", help="Hardware group; may be repeated."),

@@ -16,7 +16,21 @@ from tianyu.cli.answers import print_json
 from tianyu.cli.connect import explaining, open_database
 from tianyu.cli.errors import WorkFailedError
 from tianyu.cli.nightrun import BackgroundWorkers, available_cores
-from tianyu.cli.options import PositionsOption, StackLightCurvesOption
+from tianyu.cli.options import (
+    DecOption,
+    GainOption,
+    PositionsOption,
+    RaOption,
+    SaturationOption,
+    SetOption,
+    SiteAltOption,
+    SiteLatOption,
+    SiteLonOption,
+    SiteOption,
+    StackLightCurvesOption,
+    TargetOption,
+    WorkersOption,
+)
 from tianyu.cli.parsing import parse_duration, parse_options, target_request, with_stacks
 from tianyu.cli.reducedfolder import DATABASE_FILE, SITE
 from tianyu.cli.reduction import ReduceResult, make_folder, work_off_registration
@@ -30,7 +44,7 @@ from tianyu.publisher.survey import InstrumentFacts
 from tianyu.schema import migrate
 from tianyu.schema.database import Database, sqlite_url
 from tianyu.schema.directory import ensure_site, find_site
-from tianyu.schema.settings import load_settings
+from tianyu.schema.settings import Settings, load_settings
 
 
 @dataclass(frozen=True)
@@ -81,23 +95,19 @@ def watch_command(
         str | None,
         typer.Option(metavar="NAME", help="Name of the observation. Default: from the headers."),
     ] = None,
-    target: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the target.")] = None,
-    ra: Annotated[float | None, typer.Option(metavar="DEG", help="Of the target, ICRS.")] = None,
-    dec: Annotated[float | None, typer.Option(metavar="DEG", help="Of the target, ICRS.")] = None,
+    target: TargetOption = None,
+    ra: RaOption = None,
+    dec: DecOption = None,
     target_pixel: Annotated[
         str | None,
         typer.Option(metavar="X,Y@FRAME", help="0-based pixel of the target in a first frame."),
     ] = None,
     positions: PositionsOption = None,
-    site_lat: Annotated[float | None, typer.Option(metavar="DEG", help="North.")] = None,
-    site_lon: Annotated[float | None, typer.Option(metavar="DEG", help="EAST positive.")] = None,
-    site_alt: Annotated[float | None, typer.Option(metavar="M", help="Altitude.")] = None,
-    gain: Annotated[
-        float | None, typer.Option(metavar="E/ADU", help="Gain, where headers are silent.")
-    ] = None,
-    saturation: Annotated[
-        float | None, typer.Option(metavar="ADU", help="Raw level at which pixels saturate.")
-    ] = None,
+    site_lat: SiteLatOption = None,
+    site_lon: SiteLonOption = None,
+    site_alt: SiteAltOption = None,
+    gain: GainOption = None,
+    saturation: SaturationOption = None,
     template_frames: Annotated[
         int,
         typer.Option(
@@ -121,24 +131,17 @@ def watch_command(
         str | None,
         typer.Option(metavar="TIME", help="Close after so long without a frame: 30min."),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes at a time. Default: cores.")
-    ] = None,
+    workers: WorkersOption = None,
     chunk: Annotated[
         int, typer.Option(min=1, metavar="N", help="Frames per process of the closing reduction.")
     ] = CHUNK_FRAMES,
     stack_light_curves: StackLightCurvesOption = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="STEP.NAME=VALUE", help="Parameter of a step; repeatable."),
-    ] = None,
+    option: SetOption = None,
     database: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Default: the settings', or that in the --out folder."),
     ] = None,
-    site: Annotated[
-        str | None, typer.Option("--site", metavar="S", help="Default: the setting site.")
-    ] = None,
+    site: SiteOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Answer in JSON, for programs.")] = False,
 ) -> None:
     """Register and measure frames of an open night as they come into a folder.
@@ -172,7 +175,7 @@ def watch_command(
         night = NightWatch(opened, replace(request, site_id=site_id, root=root), template_frames)
         plan = WatchPlan(folder, root, poll, settle, quiet_s)
         n_workers = workers or available_cores()
-        ending = _watch(plan, night, opened, console, n_workers if out is not None else None)
+        ending = _watch(plan, night, opened, console, settings, None if out is None else n_workers)
         is_closing = ending is Ending.QUIET or (
             ending is Ending.INTERRUPTED and bool(night.open) and _wants_to_close(close)
         )
@@ -223,10 +226,10 @@ def _watch(
     night: NightWatch,
     database: Database,
     console: Console,
+    settings: Settings,
     workers: int | None,
 ) -> Ending:
     """Watch, with workers of our own or for those of others."""
-    settings = load_settings()
     if workers is None:
         broker = connect(settings.broker_address, database)
         try:

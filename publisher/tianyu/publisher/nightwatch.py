@@ -16,6 +16,7 @@ from tianyu.pipelines.fits import FrameKind
 from tianyu.publisher.closing import close_observation, reduced_run
 from tianyu.publisher.grouping import FrameGroup
 from tianyu.publisher.live import (
+    LiveProcess,
     find_live_run,
     is_over,
     measure_live,
@@ -181,8 +182,9 @@ class NightWatch:
         added = []
         if night.is_stale:
             added = measure_live(self._database, night.live_run, self._request.site_id)
-            for process in added:
-                night.waiting[process.process_id] = self._when_whole(process.image_id)
+            if added:
+                with self._database.read() as connection:
+                    self._wait_for(connection, night, added)
             night.is_stale = False
         if night.waiting:
             self._follow(night)
@@ -198,7 +200,7 @@ class NightWatch:
             night.newest_before = connection.scalar(newest) or 0
             night.live_run = find_live_run(connection, observation_id)
             if night.live_run is not None:
-                self._wait_for(connection, night, night.live_run)
+                self._wait_for(connection, night, processes_of(connection, night.live_run))
 
     def _begin(self, night: OpenObservation) -> bool:
         """Find a template, or make one; begin to measure when it is there."""
@@ -220,7 +222,7 @@ class NightWatch:
         if night.live_run is None:
             return self._make_template(night)
         with self._database.read() as connection:
-            self._wait_for(connection, night, night.live_run)
+            self._wait_for(connection, night, processes_of(connection, night.live_run))
         return True
 
     def _make_template(self, night: OpenObservation) -> bool:
@@ -248,9 +250,18 @@ class NightWatch:
             options = options_for(self._request.options, observation.kind)
             publish(self._database, observation.observation_id, self._request.site_id, options)
 
-    def _wait_for(self, connection: Connection, night: OpenObservation, run_id: int) -> None:
-        for process in processes_of(connection, run_id):
-            night.waiting[process.process_id] = self._when_whole(process.image_id)
+    def _wait_for(
+        self, connection: Connection, night: OpenObservation, processes: Sequence[LiveProcess]
+    ) -> None:
+        """Note processes that measure a frame, and when its file was whole."""
+        whole_at = {}
+        for ids in in_batches([process.image_id for process in processes]):
+            query = select(Image.id, Image.fingerprint).where(Image.id.in_(ids))
+            for row in connection.execute(query):
+                # 0: another watcher took it.
+                whole_at[row.id] = self._whole_at.get(str(row.fingerprint), 0.0)
+        for process in processes:
+            night.waiting[process.process_id] = whole_at.get(process.image_id, 0.0)
 
     def _follow(self, night: OpenObservation) -> None:
         """Count what has been measured, and how long after the file was whole."""
@@ -268,18 +279,12 @@ class NightWatch:
                     if whole_at:
                         night.latencies.append(row.finished_us / 1e6 - whole_at)
 
-    def _when_whole(self, image_id: int) -> float:
-        """Return when the file of a frame was whole; 0 if another watcher took it."""
-        with self._database.read() as connection:
-            fingerprint = connection.scalar(select(Image.fingerprint).where(Image.id == image_id))
-        return self._whole_at.get(str(fingerprint), 0.0)
-
     def _count(self, observation_id: int) -> int:
-        query = select(Image.id).where(
+        query = select(func.count(Image.id)).where(
             Image.observation_id == observation_id, Image.birth.is_(None)
         )
         with self._database.read() as connection:
-            return len(connection.scalars(query).all())
+            return connection.scalar(query) or 0
 
 
 _ENDED = (State.SUCCEEDED.value, State.FAILED.value, State.CANCELLED.value, State.BLOCKED.value)

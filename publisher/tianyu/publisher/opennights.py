@@ -13,12 +13,10 @@ from sqlalchemy import Connection, select
 from tianyu.pipelines.fits import FrameKind
 from tianyu.publisher.grouping import FrameGroup
 from tianyu.schema.tables import Image, Observation, OpticalFilter
+from tianyu.schema.transitions.batches import in_batches
 
 SAME_NIGHT = timedelta(hours=6)
 """Frames no farther apart are of one night; from dusk to dawn to dusk it is longer."""
-
-BATCH = 500
-"""Fingerprints per query."""
 
 
 @dataclass
@@ -75,13 +73,12 @@ class OpenNights:
 
     def _registered(self, connection: Connection, group: FrameGroup) -> str | None:
         """Return the observation that has some of these frames already: we were here before."""
-        fingerprints = [frame.fingerprint for frame in group.frames]
-        for start in range(0, len(fingerprints), BATCH):
+        for fingerprints in in_batches([frame.fingerprint for frame in group.frames]):
             name = connection.scalar(
                 select(Observation.name)
                 .join(Image, Image.observation_id == Observation.id)
                 .where(
-                    Image.fingerprint.in_(fingerprints[start : start + BATCH]),
+                    Image.fingerprint.in_(fingerprints),
                     Observation.kind == group.kind.value,
                 )
                 .order_by(Observation.id.desc())

@@ -1,12 +1,16 @@
 """Lists of ids in pieces that every driver takes."""
 
 from collections.abc import Collection, Iterator
+from typing import TypeVar
 
 ID_BATCH = 500
 """Ids in one IN list: within every driver's limit, and MySQL still uses the primary key."""
 
 
-def in_batches(ids: Collection[int]) -> Iterator[list[int]]:
+Id = TypeVar("Id", int, str)
+
+
+def in_batches(ids: Collection[Id]) -> Iterator[list[Id]]:
     """Yield the ids in ascending order, at most :data:`ID_BATCH` at a time.
 
     Ascending, so that transactions that lock common rows lock them in one order; unsorted
