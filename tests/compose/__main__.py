@@ -82,8 +82,10 @@ def _story(stack: Stack, folder: Path) -> int:
     with timed("tianyu reduce, embedded"):
         embedded = _embedded(stack.frames, folder / "embedded")
     rows, differing = compare(stack.database_url("reader"), embedded)
-    print(f"{rows} rows of light curves, {differing} differ from the embedded reduction")
-    return differing if rows else 1
+    print(f"{rows} rows of light curves beside the embedded reduction")
+    for name, count in differing.items():
+        print(f"{name}: {count} rows differ")
+    return differing.total() if rows else 1
 
 
 class Progress:

@@ -1,6 +1,8 @@
 """Light curves of two databases, row against row."""
 
 import math
+from collections import Counter
+from datetime import datetime
 
 from tianyu.schema.database import Database
 
@@ -11,12 +13,15 @@ COLUMNS = (
 )
 
 
-def compare(first_url: str, second_url: str) -> tuple[int, int]:
-    """Return how many rows the first view has, and how many differ from the second's."""
+def compare(first_url: str, second_url: str) -> tuple[int, Counter[str]]:
+    """Return how many rows the first view has, and how often which column differs."""
     first, second = _rows(first_url), _rows(second_url)
-    different = len(first.keys() ^ second.keys())
-    different += sum(not _is_same(row, second[key]) for key, row in first.items() if key in second)
-    return len(first), different
+    names = COLUMNS.split(", ")
+    differing = Counter({"only one has it": len(first.keys() ^ second.keys())})
+    for key in first.keys() & second.keys():
+        pairs = zip(names, first[key], second[key], strict=True)
+        differing.update(name for name, one, other in pairs if not _is_same(one, other))
+    return len(first), +differing
 
 
 def _rows(url: str) -> dict[tuple[object, ...], tuple[object, ...]]:
@@ -32,13 +37,13 @@ def _rows(url: str) -> dict[tuple[object, ...], tuple[object, ...]]:
 
 
 def _plain(value: object) -> object:
-    # SQLite has no BOOL and no DATETIME of its own.
+    # SQLite has no BOOL and no DATETIME of its own: there times are text, to the microsecond.
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S.%f}"
     return value if isinstance(value, int | float | None) else str(value)
 
 
-def _is_same(one: tuple[object, ...], other: tuple[object, ...]) -> bool:
-    return all(
-        a == b
-        or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b))
-        for a, b in zip(one, other, strict=True)
-    )
+def _is_same(one: object, other: object) -> bool:
+    if isinstance(one, float) and isinstance(other, float) and math.isnan(one):
+        return math.isnan(other)
+    return one == other
