@@ -9,13 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.acceptance.badnights import Answer, copy_of, run, work_off_here
 
-from tianyu.consumer.consumer import Consumer, ConsumerConfig
+from tianyu.consumer.consumer import Consumer
 from tianyu.pipelines.simulation import NightPlan, simulate_night
 from tianyu.schema.database import sqlite_url
 from tianyu.schema.transitions.claim import Claim
@@ -95,8 +94,7 @@ def test_a_full_disk_is_waited_for_and_costs_nothing(
             rescuer.start()
         begin(self, claim)
 
-    brief = partial(ConsumerConfig, disk_full_pause_s=0.3)
-    monkeypatch.setattr("tianyu.cli.nightrun.ConsumerConfig", brief)
+    monkeypatch.setenv("TIANYU_DISK_FULL_PAUSE_S", "0.3")
     monkeypatch.setattr(Consumer, "_begin", begin_on_a_full_disk)
     with caplog.at_level(logging.WARNING):
         answer = run("reduce", frames, "--out", disk / "out", "--workers", "1")
