@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 from tests.integration.consumer.yard import Yard, beside, until, work
 
@@ -18,13 +19,17 @@ def cancel(yard: Yard, pid: int) -> tuple[int, int]:
         return operator.cancel(connection, [pid])
 
 
-def test_a_running_process_is_stopped_within_a_beat(yard: Yard) -> None:
+def test_a_running_process_is_stopped_within_a_beat(yard: Yard, tmp_path: Path) -> None:
     yard.set_lease(LEASE_S)
-    pids = yard.publish(long=work("sleep", seconds=60.0), other=work("sleep", seconds=1.5))
+    # However long one child starts after the other, both run at one time.
+    over = tmp_path / "over"
+    other = work("wait_for_file", path=str(over))
+    pids = yard.publish(long=work("sleep", seconds=60.0), other=other)
     with yard.consumer(processes=2):
         until(lambda: yard.states(pids.values()) == [State.RUNNING] * 2)
         assert cancel(yard, pids["long"]) == (0, 1)
         waited_s = until(lambda: yard.state(pids["long"]) is State.CANCELLED)
+        over.touch()
         until(lambda: yard.state(pids["other"]) is State.SUCCEEDED)
     # A beat, and a second for a busy machine.
     assert waited_s < LEASE_S / BEATS_PER_LEASE + 1.0

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 from sqlalchemy.exc import OperationalError
 
@@ -64,6 +65,14 @@ def do_nothing(parameters: Nothing, context: StepContext) -> Products:
 def sleep(parameters: Lasting, context: StepContext) -> Products:
     """Take a while."""
     time.sleep(parameters.seconds)
+    return _row(context)
+
+
+@step("wait_for_file", parameters=Named, reads=(), writes=())
+def wait_for_file(parameters: Named, context: StepContext) -> Products:
+    """Take until a file is there."""
+    while not Path(parameters.path).exists():
+        time.sleep(0.02)
     return _row(context)
 
 

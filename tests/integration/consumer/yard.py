@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import getsource
 from pathlib import Path
 from typing import Any
 
@@ -199,6 +200,6 @@ def until(condition: Callable[[], object], patience_s: float = PATIENCE_S) -> fl
     start = time.monotonic()
     while not condition():
         waited_s = time.monotonic() - start
-        assert waited_s < patience_s, f"not after {waited_s:.1f} s"
+        assert waited_s < patience_s, f"not after {waited_s:.1f} s: {getsource(condition).strip()}"
         time.sleep(0.02)
     return time.monotonic() - start
