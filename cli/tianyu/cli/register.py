@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
@@ -27,15 +27,14 @@ from tianyu.cli.options import (
     TargetOption,
 )
 from tianyu.cli.parsing import parse_options, target_request, with_stacks
+from tianyu.cli.queries.observations import find_observation
 from tianyu.publisher.placing import Placement
 from tianyu.publisher.positions import read_positions
 from tianyu.publisher.publishing import CHUNK_FRAMES, FAN_OUT, PublishOptions, publish
 from tianyu.publisher.registering import RegisterRequest, Registration, register
 from tianyu.publisher.survey import InstrumentFacts
 from tianyu.schema.directory import find_site
-from tianyu.schema.errors import NotFoundError
 from tianyu.schema.settings import load_settings
-from tianyu.schema.tables import Observation
 
 
 def register_command(
@@ -156,24 +155,6 @@ def publish_command(
         typer.echo(f"run {run.run_id} is this reduction already; nothing was published")
     if not as_json:
         show_masters(standard_output(), observation, run)
-
-
-def find_observation(connection: Connection, text: str) -> int:
-    """Return the id of an observation by its name or number.
-
-    Raises
-    ------
-    NotFoundError
-        If there is none; the text lists the latest ones.
-    """
-    found = connection.scalar(select(Observation.id).where(Observation.name == text))
-    if found is None and text.isdigit():
-        found = connection.scalar(select(Observation.id).where(Observation.id == int(text)))
-    if found is None:
-        query = select(Observation.id, Observation.name).order_by(Observation.id.desc()).limit(5)
-        known = "; ".join(f"{row.id} {row.name!r}" for row in connection.execute(query)) or "none"
-        raise NotFoundError(f"there is no observation {text!r}; the latest: {known}")
-    return int(found)
 
 
 def _find_science_site(connection: Connection, name: str | None) -> int | None:

@@ -7,7 +7,7 @@ import typer
 from tianyu.cli.answers import print_json
 from tianyu.cli.connect import open_database
 from tianyu.cli.options import DatabaseOption, JsonOption
-from tianyu.cli.register import find_observation
+from tianyu.cli.queries.observations import find_observation
 from tianyu.cli.words import plural
 from tianyu.publisher.bringing import bring_frames
 from tianyu.schema.directory import find_site
