@@ -203,10 +203,10 @@ def test_one_name_for_no_light_frames_is_refused(url: str, night_folder: Path) -
 def test_an_unknown_observation_is_refused_with_those_there_are(
     url: str, night_folder: Path
 ) -> None:
-    assert "there are: none at all" in invoke(url, "publish", "x", code=2)
+    assert "there are: none at all" in invoke(url, "publish", "nowhere", code=2)
     invoke(url, "register", str(night_folder), "--observation", "first night", "--no-publish")
-    said = invoke(url, "publish", "x", code=2)
-    assert "there is no observation 'x'" in said
+    said = invoke(url, "publish", "nowhere", code=2)
+    assert "there is no observation 'nowhere'" in said
     assert "'first night'" in said
 
 
