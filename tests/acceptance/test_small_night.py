@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.acceptance.badnights import run, work_off_here
 from typer.testing import CliRunner
 
 from tianyu.cli.main import app
+from tianyu.pipelines.measuring import FrameBuffers
 from tianyu.pipelines.simulation import NightPlan, NightTruth, simulate_night
 from tianyu.schema.database import Database
 
@@ -54,6 +56,26 @@ def test_chunks_and_workers_do_not_change_a_digit(
     expected = rows(whole, CURVES)
     assert len(expected) > 1000
     assert rows(reduce(frames, tmp_path, chunk, workers), CURVES) == expected
+
+
+def test_what_memory_held_before_changes_nothing(
+    frames: Path, whole: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames are measured in memory that is used again, and often only about their sources."""
+    clean = FrameBuffers.of_shape
+
+    def dirty(buffers: FrameBuffers, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        pixels, mask = clean(buffers, shape)
+        pixels.fill(np.nan)
+        mask.fill(0xFF)
+        return pixels, mask
+
+    monkeypatch.setattr(FrameBuffers, "of_shape", dirty)
+    monkeypatch.setattr("tianyu.cli.reduction.work_off", work_off_here)
+    answer = run("reduce", frames, "--out", tmp_path, "--fan-out", "3")
+    assert answer.code == 0, answer.text
+    assert answer.rows(CURVES) == rows(whole, CURVES)
+    assert "trails" not in answer.text
 
 
 def test_masters_are_made_and_used(whole: Database) -> None:

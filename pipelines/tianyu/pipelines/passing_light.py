@@ -78,9 +78,10 @@ def mark_passing_light(
     return replace(image, mask=mask)
 
 
-def has_trail(image: MeasuredFrame) -> bool:
-    """Tell whether a trail was found in a frame."""
-    return bool((image.mask & np.uint8(MaskBit.TRAIL)).any())
+def has_trail(image: MeasuredFrame, wanted: PassingLight) -> bool:
+    """Tell whether a trail was found in a frame, where one was sought."""
+    # Else the mask may have been made about the sources alone, with old memory between them.
+    return wanted.trails and bool((image.mask & np.uint8(MaskBit.TRAIL)).any())
 
 
 def note_trails(products: Products, context: StepContext, frames: Sequence[str]) -> None:

@@ -103,7 +103,7 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
             continue
         fluxes = measure_sources(image, transform, own, parameters.gain_e_per_adu)
         measured.append((frame.image_id, fluxes))
-        crossed += [frame.name] if has_trail(image) else []
+        crossed += [frame.name] if has_trail(image, parameters) else []
         radii_of[frame.image_id] = own.radii_pix
     products = Products()
     if problems:

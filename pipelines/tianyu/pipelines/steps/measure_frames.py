@@ -105,7 +105,7 @@ def measure_chunk(parameters: MeasureFrames, context: StepContext) -> MeasuredCh
             image = mark_passing_light(result.image, transform, plan, fwhm, parameters)
             fluxes = measure_sources(image, transform, plan, gain)
             chunk.fluxes.append((result.file.image_id, fluxes))
-            if has_trail(image):
+            if has_trail(image, parameters):
                 chunk.crossed.append(result.file.name)
         result.drop_pixels()
         chunk.results.append(result)
