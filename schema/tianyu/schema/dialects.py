@@ -305,7 +305,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def bulk_insert(
-    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[tuple[Any, ...]]
 ) -> None:
     """Insert many rows by the fastest way of the dialect; the rows are the same by all ways.
 
@@ -316,7 +316,7 @@ def bulk_insert(
     table : Table
     names : sequence of str
         Columns.
-    rows : sequence of sequences
+    rows : sequence of tuples
         Values in the order of ``names``, as the driver takes them; no NaN.
 
     Raises
@@ -326,7 +326,7 @@ def bulk_insert(
     """
     if not rows:
         return
-    if loadfile.is_worth_it(connection, rows):
+    if loadfile.is_worth_it(connection, len(rows)) and not loadfile.holds_bytes(rows):
         loadfile.load(connection, table, names, rows)
         return
     quote = connection.dialect.identifier_preparer.quote
@@ -335,4 +335,4 @@ def bulk_insert(
     marks = ", ".join([mark] * len(names))
     # PyMySQL turns an executemany of this shape into multi-row inserts.
     sql = f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({marks})"  # noqa: S608 - our names
-    connection.exec_driver_sql(sql, [tuple(row) for row in rows])
+    connection.exec_driver_sql(sql, list(rows))
