@@ -93,7 +93,7 @@ def enter_night(
         observation_id = ensure_observation(connection, spec)
         run_id = insert_run(connection, RunSpec("curves", "light_curves", 1, {}, "1", []))
         images = _enter_images(connection, observation_id, n_frames)
-        template, light = images[0], images[1:]
+        template, light = int(images[0]), images[1:]
         sources = _enter_sources(connection, sky_id, template, n_sources, rng)
         _enter_frames(connection, run_id, light)
         apertures = {"run_id": run_id, "fwhm_factor": None}

@@ -15,6 +15,7 @@ from tianyu.cli.queries.source_search import FoundSource
 from tianyu.pipelines.comparing import Method, choose_candidates, compare
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.cube import load_cube
+from tianyu.pipelines.medians import MANY, medians_for
 from tianyu.pipelines.step import find_step, validate
 from tianyu.schema.database import Database
 from tianyu.schema.migrate import upgrade
@@ -92,7 +93,9 @@ def curves(url: str, root: Path, n_sources: int, n_frames: int) -> CurveTimes:
     night = enter_night(database, root, n_sources, n_frames)
     try:
         load_s = _seconds(lambda: load_fluxes(database, night))
-        find_step(COMPARE)  # imported before the clock runs, as in a consumer's child
+        # Imported before the clock runs, as in a consumer's child that has measured frames.
+        find_step(COMPARE)
+        medians_for(MANY).mad(night.flux)
         relative_s = _seconds(lambda: _compare(database, night, root))
         return CurveTimes(
             n_rows=n_fluxes(database),
@@ -121,7 +124,8 @@ def _compare(database: Database, night: CurveNight, root: Path) -> None:
 def _arithmetic_s(database: Database, night: CurveNight, root: Path) -> float:
     cube = load_cube(_context(database, night, root))
     candidates, _ = choose_candidates(cube, 0, Method.ENSEMBLE)
-    return _seconds(lambda: compare(cube, candidates, Method.ENSEMBLE))
+    medians = medians_for(cube.flux.size)
+    return _seconds(lambda: compare(cube, candidates, Method.ENSEMBLE, medians=medians))
 
 
 def _context(database: Database, night: CurveNight, root: Path) -> StepContext:

@@ -27,7 +27,7 @@ from tianyu.cli.reducedfolder import SITE, database_in
 from tianyu.cli.reduction import work_off_registration
 from tianyu.cli.waking import wake_workers
 from tianyu.publisher.closing import close_observation
-from tianyu.publisher.live import find_live_run
+from tianyu.publisher.live import live_runs
 from tianyu.publisher.publishing import CHUNK_FRAMES, PublishOptions
 from tianyu.publisher.registering import RegisteredObservation, Registration
 from tianyu.schema.directory import find_site
@@ -142,6 +142,7 @@ def _observations(connection: Connection) -> list[dict[str, Any]]:
         .outerjoin(Run, Run.id == Observation.current_run_id)
         .order_by(Observation.id)
     )
+    live = live_runs(connection)
     return [
         {
             "id": row.id,
@@ -149,8 +150,7 @@ def _observations(connection: Connection) -> list[dict[str, Any]]:
             "kind": row.kind,
             "n_frames": row.n_frames,
             "current_run": row.current_run_id,
-            "is_open": row.current_run_id is not None
-            and row.current_run_id == find_live_run(connection, row.id),
+            "is_open": row.current_run_id is not None and row.current_run_id == live.get(row.id),
         }
         for row in connection.execute(query).all()
     ]

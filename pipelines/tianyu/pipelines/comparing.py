@@ -18,6 +18,7 @@ from tianyu.pipelines.science.ensemble import apply_ensemble
 from tianyu.pipelines.science.groups import ReferenceStars, choose_references
 from tianyu.pipelines.science.members import Ensemble, choose_ensemble
 from tianyu.pipelines.science.relative import RelativeFlux, compare_with_groups
+from tianyu.pipelines.science.scatter import PLAIN, Medians
 
 FEWEST_CANDIDATES = 3
 """A reference is compared with the others: with two, each would only mirror the other."""
@@ -110,7 +111,12 @@ def choose_candidates(
 
 
 def compare(
-    cube: FluxCube, candidates: Candidates, method: Method, *, onto: FluxCube | None = None
+    cube: FluxCube,
+    candidates: Candidates,
+    method: Method,
+    *,
+    onto: FluxCube | None = None,
+    medians: Medians = PLAIN,
 ) -> Comparison:
     """Compare every source in every aperture with its references.
 
@@ -124,6 +130,7 @@ def compare(
     onto : FluxCube, optional
         What is compared with them, such as stacks of the same sources in the same apertures;
         `cube` by default.
+    medians : Medians, optional
     """
     # Sums of floats depend on their order. Ids tell in which order sources were found, over all
     # runs of the sky; where they stand on the template does not depend on what was done before.
@@ -138,9 +145,9 @@ def compare(
         mean_flux=candidates.mean_flux[order],
     )
     if method is Method.GROUPS:
-        comparison = _compare_groups(placed, by_place, measured)
+        comparison = _compare_groups(placed, by_place, measured, medians)
     else:
-        comparison = _compare_ensemble(placed, by_place, measured)
+        comparison = _compare_ensemble(placed, by_place, measured, medians)
     return _put_back(comparison, candidates, order)
 
 
@@ -212,12 +219,20 @@ def _candidates(
     return Candidates(is_candidate, flux, flags, everyone.mean_flux)
 
 
-def _compare_groups(cube: FluxCube, candidates: Candidates, onto: FluxCube) -> Comparison:
+def _compare_groups(
+    cube: FluxCube, candidates: Candidates, onto: FluxCube, medians: Medians
+) -> Comparison:
     groups = group_sources(cube.x, cube.y, candidates.mean_flux, candidates.is_candidate)
     references = choose_references(candidates.flux, cube.good, candidates.is_candidate, groups)
     curves = [
         compare_with_groups(
-            flux, error, flags, onto.good, references, transparency=onto.transparency
+            flux,
+            error,
+            flags,
+            onto.good,
+            references,
+            transparency=onto.transparency,
+            medians=medians,
         )
         for flux, error, flags in zip(onto.flux, onto.flux_error, onto.flags, strict=True)
     ]
@@ -242,7 +257,9 @@ def _group_record(groups: Groups, references: ReferenceStars, number: int) -> Gr
     )
 
 
-def _compare_ensemble(cube: FluxCube, candidates: Candidates, onto: FluxCube) -> Comparison:
+def _compare_ensemble(
+    cube: FluxCube, candidates: Candidates, onto: FluxCube, medians: Medians
+) -> Comparison:
     ensembles = [
         choose_ensemble(
             flux,
@@ -253,6 +270,7 @@ def _compare_ensemble(cube: FluxCube, candidates: Candidates, onto: FluxCube) ->
             cube.y,
             candidates.is_candidate,
             transparency=cube.transparency,
+            medians=medians,
         )
         for flux, error, flags in zip(cube.flux, cube.flux_error, cube.flags, strict=True)
     ]
@@ -266,6 +284,7 @@ def _compare_ensemble(cube: FluxCube, candidates: Candidates, onto: FluxCube) ->
             onto.x,
             onto.y,
             transparency=onto.transparency,
+            medians=medians,
         )
         for ensemble, flux, error, flags in zip(
             ensembles, onto.flux, onto.flux_error, onto.flags, strict=True

@@ -10,7 +10,7 @@ from tianyu.pipelines.catalogues.gaia import NAME as GAIA
 from tianyu.pipelines.comparing import KnownStars
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.science.arrays import FloatArray, IntArray
-from tianyu.schema.tables import CrossMatch
+from tianyu.schema.tables import CrossMatch, Reduction, SourcePosition
 from tianyu.schema.transitions.batches import in_batches
 
 
@@ -49,6 +49,19 @@ def known_stars(context: StepContext, source_id: IntArray) -> KnownStars | None:
         if catalogue == chosen and neighbour <= 2:
             distance[neighbour - 1, i] = separation
     return KnownStars(is_variable, distance[0], distance[1])
+
+
+def has_counterparts(context: StepContext) -> bool:
+    """Tell whether any source on the template of the run was matched with a catalogue."""
+    query = (
+        select(CrossMatch.source_id)
+        .join(SourcePosition, SourcePosition.source_id == CrossMatch.source_id)
+        .join(Reduction, Reduction.template_image_id == SourcePosition.template_image_id)
+        .where(Reduction.run_id == context.run_id)
+        .limit(1)
+    )
+    with context.database.read() as connection:
+        return connection.scalar(query) is not None
 
 
 def catalogue_magnitudes(

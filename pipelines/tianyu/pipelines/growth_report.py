@@ -27,6 +27,8 @@ MAX_CANDIDATES = 2 * MAX_STARS
 
 PICTURE_INCHES = (6.0, 4.0)
 PICTURE_DPI = 120
+PICTURE_MARGINS = {"left": 0.115, "right": 0.98, "bottom": 0.135, "top": 0.915}
+"""Parts of the picture; to let matplotlib find them would take as long as the drawing."""
 
 
 @dataclass(frozen=True)
@@ -186,8 +188,8 @@ def _picture(night: NightGrowth) -> bytes:
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, needed once a night
 
     cube, curve = night.cube, night.curve
-    figure = Figure(figsize=PICTURE_INCHES, dpi=PICTURE_DPI, layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=PICTURE_INCHES, dpi=PICTURE_DPI)
+    axes = figure.subplots(gridspec_kw=PICTURE_MARGINS)
     for chosen, colour, label in ((cube.good, "0.75", "frames"), (~cube.good, "C3", "rejected")):
         frames = zip(night.radius_pix[:, chosen].T, curve.growth[:, chosen].T, strict=True)
         for n, (radius_pix, growth) in enumerate(frames):

@@ -1,9 +1,10 @@
 """Writing the sources of a template: known ones keep their ids, the others become new."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError
@@ -38,25 +39,22 @@ def write_sources(
     )
     new = [i for i, source_id in enumerate(ids) if source_id is None]
     first_forced = len(ids) - sources.n_forced
-    for i in new:
-        result = connection.execute(
-            insert(Source).values(
-                sky_id=sky_id,
-                birth=context.process_id,
-                is_forced=i >= first_forced,
-                target_id=sources.target_of.get(i),
-            )
-        )
-        key = result.inserted_primary_key
-        ids[i] = int(key[0]) if key is not None else None
+    columns: dict[str, Sequence[Any]] = {
+        "sky_id": [sky_id] * len(new),
+        "birth": [context.process_id] * len(new),
+        "is_forced": [i >= first_forced for i in new],
+        "target_id": [sources.target_of.get(i) for i in new],
+    }
+    for i, source_id in zip(new, _insert_sources(connection, sky_id, columns), strict=True):
+        ids[i] = source_id
     for i, target_id in sources.target_of.items():
         if i not in new:
             connection.execute(
                 update(Source).where(Source.id == ids[i]).values(target_id=target_id)
             )
-    columns = _position_columns(field, targets, sources)
-    columns |= {"template_image_id": np.full(len(ids), template_id), "source_id": np.array(ids)}
-    insert_columns(connection, SourcePosition.__table__, columns)  # type: ignore[arg-type]  # a Table
+    positions = _position_columns(field, targets, sources)
+    positions |= {"template_image_id": np.full(len(ids), template_id), "source_id": np.array(ids)}
+    insert_columns(connection, SourcePosition.__table__, positions)  # type: ignore[arg-type]  # a Table
     connection.execute(
         update(Reduction)
         .where(Reduction.run_id == context.run_id)
@@ -67,6 +65,16 @@ def write_sources(
         .where(Sky.id == sky_id, Sky.template_image_id.is_(None))
         .values(template_image_id=template_id)
     )
+
+
+def _insert_sources(
+    connection: Connection, sky_id: int, columns: Mapping[str, Sequence[Any]]
+) -> Sequence[int]:
+    """Insert sources of a sky, which is locked, all at once; return their ids in their order."""
+    n = insert_columns(connection, Source.__table__, columns)  # type: ignore[arg-type]  # a Table
+    # Numbers rise from row to row, and nobody else gives any to this sky.
+    query = select(Source.id).where(Source.sky_id == sky_id).order_by(Source.id.desc()).limit(n)
+    return [int(source_id) for source_id in connection.scalars(query)][::-1]
 
 
 def _placed_before(

@@ -58,19 +58,26 @@ def find_live_run(connection: Connection, observation_id: int) -> int | None:
 
     One of another version of the recipe or of the code is left as it is.
     """
+    return live_runs(connection, [observation_id]).get(observation_id)
+
+
+def live_runs(
+    connection: Connection, observation_ids: Sequence[int] | None = None
+) -> dict[int, int]:
+    """Return those runs of many observations, by default of all, by the observation."""
     query = (
-        select(Run.id)
-        .join(Reduction, Reduction.run_id == Run.id)
+        select(Reduction.observation_id, func.max(Run.id).label("run_id"))
+        .join(Run, Run.id == Reduction.run_id)
         .where(
-            Reduction.observation_id == observation_id,
             Run.recipe == LIVE.name,
             Run.recipe_version == LIVE.version,
             Run.code_version == code_version(),
         )
-        .order_by(Run.id.desc())
-        .limit(1)
+        .group_by(Reduction.observation_id)
     )
-    return connection.scalar(query)
+    if observation_ids is not None:
+        query = query.where(Reduction.observation_id.in_(observation_ids))
+    return {row.observation_id: row.run_id for row in connection.execute(query)}
 
 
 def is_comparable(connection: Connection, run_id: int) -> bool:

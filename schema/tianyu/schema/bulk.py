@@ -2,17 +2,24 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Boolean, Connection, Float, Integer, Table
 from sqlalchemy import Column as SqlColumn
-from sqlalchemy import Connection, Table
 
+from tianyu.schema import loadfile
 from tianyu.schema.base import Single
 from tianyu.schema.dialects import bulk_insert
 
 Column = NDArray[Any] | Sequence[Any]
+
+_NUMBERS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys("biu", (Integer, Boolean)),
+    "f": (Float, Single),
+}
+"""Types of columns for numbers, by kinds of arrays."""
 
 
 def insert_columns(connection: Connection, table: Table, columns: Mapping[str, Column]) -> int:
@@ -44,10 +51,14 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns for {table.name} differ in length: {lengths}")
-    ready = [_converted(connection, table.c[name], columns[name]) for name in columns]
-    rows = list(zip(*ready, strict=True))
-    bulk_insert(connection, table, list(columns), rows)
-    return len(rows)
+    columns = {name: _as_stored(table.c[name], values) for name, values in columns.items()}
+    n_rows = max(lengths.values(), default=0)
+    if _are_numbers(columns, table) and loadfile.is_worth_it(connection, n_rows):
+        loadfile.load_numbers(connection, table, columns)
+        return n_rows
+    ready = [_converted(connection, table.c[name], values) for name, values in columns.items()]
+    bulk_insert(connection, table, list(columns), list(zip(*ready, strict=True)))
+    return n_rows
 
 
 def plain(value: Any) -> Any:
@@ -59,22 +70,37 @@ def plain(value: Any) -> Any:
     return value
 
 
+def _as_stored(column: SqlColumn[Any], values: Column) -> Column:
+    """Return floating-point numbers of an array in the precision of their column."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+        return values
+    # What is too large for single precision becomes infinite, and then NULL.
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32 if isinstance(column.type, Single) else np.float64)
+
+
+def _are_numbers(
+    columns: Mapping[str, Column], table: Table
+) -> TypeGuard[Mapping[str, NDArray[Any]]]:
+    """Tell whether all columns are arrays of numbers for columns of such numbers."""
+    return all(
+        isinstance(values, np.ndarray)
+        and values.ndim == 1
+        and isinstance(table.c[name].type, _NUMBERS.get(values.dtype.kind, ()))
+        for name, values in columns.items()
+    )
+
+
 def _converted(connection: Connection, column: SqlColumn[Any], values: Column) -> list[Any]:
-    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
-        return _plain(_rounded(values) if isinstance(column.type, Single) else values)
     plain_values = _plain(values)
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+        return plain_values
     dialect = connection.dialect
     convert = column.type.dialect_impl(dialect).bind_processor(dialect)
     if convert is None:
         return plain_values
     # NULL stays NULL; the type of JSON would write the text "null".
     return [None if value is None else convert(value) for value in plain_values]
-
-
-def _rounded(values: NDArray[Any]) -> NDArray[np.float32]:
-    # What is too large for single precision becomes infinite, and then NULL.
-    with np.errstate(over="ignore"):
-        return values.astype(np.float32)
 
 
 def _plain(values: Column) -> list[Any]:

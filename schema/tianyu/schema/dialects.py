@@ -14,8 +14,8 @@ from sqlalchemy import (
     Connection,
     Double,
     Engine,
+    LargeBinary,
     Table,
-    Text,
     create_engine,
     event,
     text,
@@ -101,21 +101,30 @@ def _widened_mysql(element: widened, compiler: SQLCompiler, **kw: Any) -> str:
     return f"({compiler.process(element.clauses, **kw)} + 0e0)"
 
 
-class gathered(FunctionElement[str]):  # noqa: N801 - reads as the SQL function it is
-    """The texts of a group as one, with commas between; MySQL and MariaDB only."""
+class packed_doubles(FunctionElement[bytes]):  # noqa: N801 - reads as the SQL function it is
+    """The numbers of all rows of a group as bytes; MySQL and MariaDB only.
 
-    type = Text()
+    Written as a text a number takes five times as long, at either end. The one binary form that
+    both can write is that of a line through points, two numbers in each.
+    """
+
+    type = LargeBinary()
     inherit_cache = True
-    name = "gathered"
+    name = "packed_doubles"
+    LEAST = 4
+    """Fewer numbers make no line, nor do odd ones: others have to be added."""
 
 
-@compiles(gathered, "mysql")
-def _gathered_mysql(element: gathered, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"GROUP_CONCAT({compiler.process(element.clauses, **kw)} SEPARATOR ',')"
+@compiles(packed_doubles, "mysql")
+def _packed_doubles_mysql(element: packed_doubles, compiler: SQLCompiler, **kw: Any) -> str:
+    numbers = [compiler.process(clause, **kw) for clause in element.clauses]
+    pairs = zip(numbers[::2], numbers[1::2], strict=True)
+    line = ", ".join(f"POINT({x}, {y})" for x, y in pairs)
+    return f"GROUP_CONCAT(ST_AsWKB(LINESTRING({line})) SEPARATOR '')"
 
 
-def gathers_texts(connection: Connection) -> bool:
-    """Tell whether :class:`gathered` is to be had, and worth it."""
+def packs_doubles(connection: Connection) -> bool:
+    """Tell whether :class:`packed_doubles` is to be had, and worth it."""
     return connection.dialect.name != "sqlite"
 
 
@@ -191,7 +200,7 @@ def _prepare_mysql(connection: Any, _record: Any) -> None:
         )
         # A dead connection must not hold its row locks for eight hours.
         cursor.execute("SET innodb_lock_wait_timeout = 20, wait_timeout = 600")
-        # Up to the size of a packet; MySQL would end a gathered text after 1024 bytes.
+        # Up to the size of a packet; MySQL would end packed numbers after 1024 bytes.
         cursor.execute("SET group_concat_max_len = @@max_allowed_packet")
 
 
@@ -305,7 +314,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def bulk_insert(
-    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[tuple[Any, ...]]
 ) -> None:
     """Insert many rows by the fastest way of the dialect; the rows are the same by all ways.
 
@@ -316,7 +325,7 @@ def bulk_insert(
     table : Table
     names : sequence of str
         Columns.
-    rows : sequence of sequences
+    rows : sequence of tuples
         Values in the order of ``names``, as the driver takes them; no NaN.
 
     Raises
@@ -326,7 +335,7 @@ def bulk_insert(
     """
     if not rows:
         return
-    if loadfile.is_worth_it(connection, rows):
+    if loadfile.is_worth_it(connection, len(rows)) and not loadfile.holds_bytes(rows):
         loadfile.load(connection, table, names, rows)
         return
     quote = connection.dialect.identifier_preparer.quote
@@ -335,4 +344,4 @@ def bulk_insert(
     marks = ", ".join([mark] * len(names))
     # PyMySQL turns an executemany of this shape into multi-row inserts.
     sql = f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({marks})"  # noqa: S608 - our names
-    connection.exec_driver_sql(sql, [tuple(row) for row in rows])
+    connection.exec_driver_sql(sql, list(rows))

@@ -8,13 +8,14 @@ only warns of it.
 
 import os
 import tempfile
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Table
+
+from tianyu.schema.loadtext import text_of_numbers, text_of_rows
 
 LEAST_ROWS = 200
 """Below this the temporary file and the look at the warnings cost more than they save."""
@@ -22,26 +23,21 @@ LEAST_ROWS = 200
 ROWS_AT_A_TIME = 50_000
 """Bounds the text in memory to about 10 MB."""
 
-SINGLE_BITS = 24
-"""Precision of a FLOAT."""
-
-NULL = r"\N"
-
 SUPPORT = "tianyu_loads_files"
 
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r", "\0": r"\0"})
 
-
-def is_worth_it(connection: Connection, rows: Sequence[Sequence[Any]]) -> bool:
-    """Tell whether rows should and can be loaded as a file; the server is asked once."""
-    if connection.dialect.name == "sqlite" or len(rows) < LEAST_ROWS:
-        return False
-    # Bytes are no text in any character set.
-    if any(isinstance(value, bytes) for value in rows[0]):
+def is_worth_it(connection: Connection, n_rows: int) -> bool:
+    """Tell whether so many rows should and can be loaded as a file; the server is asked once."""
+    if connection.dialect.name == "sqlite" or n_rows < LEAST_ROWS:
         return False
     if SUPPORT not in connection.info:
         connection.info[SUPPORT] = _is_allowed(connection)
     return bool(connection.info[SUPPORT])
+
+
+def holds_bytes(rows: Sequence[Sequence[Any]]) -> bool:
+    """Tell whether rows cannot be written as text: bytes are none in any character set."""
+    return any(isinstance(value, bytes) for value in rows[0])
 
 
 def _is_allowed(connection: Connection) -> bool:
@@ -62,11 +58,26 @@ def load(
         The error an INSERT would have given for the first row that does not fit.
     """
     for start in range(0, len(rows), ROWS_AT_A_TIME):
-        _load(connection, table, names, rows[start : start + ROWS_AT_A_TIME])
+        part = rows[start : start + ROWS_AT_A_TIME]
+        _load(connection, table, names, text_of_rows(table, names, part), len(part))
+
+
+def load_numbers(connection: Connection, table: Table, columns: Mapping[str, NDArray[Any]]) -> None:
+    """Load columns of numbers, as :func:`~tianyu.schema.loadtext.text_of_numbers` takes them.
+
+    Raises
+    ------
+    sqlalchemy.exc.DBAPIError
+        As :func:`load`.
+    """
+    arrays = list(columns.values())
+    for start in range(0, len(arrays[0]), ROWS_AT_A_TIME):
+        part = [values[start : start + ROWS_AT_A_TIME] for values in arrays]
+        _load(connection, table, list(columns), text_of_numbers(part), len(part[0]))
 
 
 def _load(
-    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]
+    connection: Connection, table: Table, names: Sequence[str], content: bytes, n_rows: int
 ) -> None:
     quote = connection.dialect.identifier_preparer.quote
     columns = ", ".join(quote(name) for name in names)
@@ -75,7 +86,7 @@ def _load(
     path = Path(name)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(text_of(table, names, rows))
+            stream.write(content)
         result = connection.exec_driver_sql(
             f"LOAD DATA LOCAL INFILE %s INTO TABLE {quote(table.name)} "
             f"CHARACTER SET utf8mb4 LINES TERMINATED BY '\\n' ({columns})",
@@ -84,9 +95,9 @@ def _load(
     finally:
         path.unlink()
     _raise_warning(connection)
-    if result.rowcount != len(rows):
+    if result.rowcount != n_rows:
         raise RuntimeError(
-            f"{result.rowcount} of {len(rows)} rows arrived in {table.name} without a warning"
+            f"{result.rowcount} of {n_rows} rows arrived in {table.name} without a warning"
         )
 
 
@@ -101,49 +112,3 @@ def _raise_warning(connection: Connection) -> None:
         f"SIGNAL SQLSTATE '{state}' SET MYSQL_ERRNO = {int(number)}, MESSAGE_TEXT = %s",
         (message[:128],),
     )
-
-
-def text_of(table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
-    r"""Return rows as the text of a file: tabs, line feeds, ``\N`` for NULL.
-
-    Examples
-    --------
-    >>> from sqlalchemy import Column, Integer, MetaData, String
-    >>> table = Table("t", MetaData(), Column("a", Integer), Column("b", String(9)))
-    >>> text_of(table, ["a", "b"], [(1, "x\ty"), (None, None)])
-    b'1\tx\\ty\n\\N\t\\N\n'
-    """
-    pairs = [
-        _formatted(values, getattr(table.c[name].type, "precision", None))
-        for name, values in zip(names, zip(*rows, strict=True), strict=True)
-    ]
-    line = "\t".join(format_ for format_, _ in pairs) + "\n"
-    # One operation of the interpreter per row; per value would cost as much as the server.
-    return "".join(map(line.__mod__, zip(*(values for _, values in pairs), strict=True))).encode()
-
-
-def _formatted(values: Sequence[Any], precision_bits: int | None) -> tuple[str, Sequence[Any]]:
-    """Return a column, and the format that turns each of its values into text."""
-    kinds = set(map(type, values))
-    if kinds <= {int, bool}:
-        return "%d", values
-    if kinds <= {float, NoneType}:
-        # Nine digits tell all numbers of single precision apart, and take half the time; with
-        # the tenth the largest one is not rounded up to what is too large.
-        digits = "%.10g" if precision_bits == SINGLE_BITS else "%r"
-        if kinds == {float}:
-            return digits, values
-        return "%s", [NULL if value is None else digits % value for value in values]
-    return "%s", [_text(value) for value in values]
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return NULL
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ")
-    if isinstance(value, str):
-        return value.translate(_ESCAPES)
-    return repr(value)

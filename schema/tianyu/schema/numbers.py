@@ -5,12 +5,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select
 
-from tianyu.schema.base import Single
-from tianyu.schema.dialects import gathered, gathers_texts, widened
+from tianyu.schema.dialects import packed_doubles, packs_doubles
 
 FloatArray = NDArray[np.float64]
+
+_HEAD = "V9"
+"""Before the numbers of a line in the well-known binary form: byte order, kind, how many points."""
+_NULL = -1e300
+"""Stands for NULL among packed numbers: nothing that is measured."""
 
 ROWS_AT_A_TIME = 50_000
 """Rows are objects of some hundred bytes until they have become numbers."""
@@ -24,8 +28,8 @@ def read_numbers(
 ) -> FloatArray:
     """Read columns of numbers, in no particular order of rows.
 
-    From SQLite row by row. MySQL and MariaDB gather the rows of a group into one text, which
-    is read at once: PyMySQL, which is written in Python, takes 15 µs for a row, this 4 µs.
+    From SQLite row by row. MySQL and MariaDB pack the rows of a group into one value: PyMySQL,
+    which is written in Python, takes 15 µs for a row, this 1 µs for it.
 
     Parameters
     ----------
@@ -35,8 +39,7 @@ def read_numbers(
         Columns, never NULL, that divide the rows into groups of up to some 100 000: the first
         ones of the key.
     others : sequence of columns
-        Columns of one table that differ within a group: whole numbers, or of single precision.
-        Of some doubles of 17 digits MySQL writes only 16 into a text.
+        Columns of numbers that differ within a group.
     where : ColumnElement
         Which rows.
 
@@ -45,8 +48,8 @@ def read_numbers(
     ndarray, shape (n_row, n_group + n_other)
         Columns in the given order; NULL is NaN.
     """
-    if gathers_texts(connection):
-        table = _read_gathered(connection, group, others, where)
+    if packs_doubles(connection):
+        table = _read_packed(connection, group, others, where)
         if table is not None:
             return table
     return _read_rows(connection, select(*group, *others).where(where), len(group) + len(others))
@@ -59,32 +62,33 @@ def _read_rows(connection: Connection, query: Select[Any], n_columns: int) -> Fl
     return np.concatenate([np.empty((0, n_columns)), *blocks])
 
 
-def _read_gathered(
+def _read_packed(
     connection: Connection,
     group: Sequence[ColumnElement[Any]],
     others: Sequence[ColumnElement[Any]],
     where: ColumnElement[bool],
 ) -> FloatArray | None:
-    """Return the rows, or None where the text of a group is longer than the server allows."""
-    line = func.concat_ws(",", *(_as_text(column) for column in others))
-    query = select(*group, func.count().label("n"), gathered(line)).where(where).group_by(*group)
-    n_columns = len(group) + len(others)
-    singles = [i for i, column in enumerate(others) if isinstance(column.type, Single)]
-    blocks = [np.empty((0, n_columns))]
-    for *key, n, text in connection.execute(query):
-        values = np.fromstring(text, sep=",")
-        if len(values) != n * len(others):
+    """Return the rows, or None where those of a group are longer than the server allows."""
+    numbers = [_not_null(column) for column in others]
+    while len(numbers) < packed_doubles.LEAST or len(numbers) % 2:
+        numbers.append(literal_column("0"))
+    line = np.dtype([("head", _HEAD), ("numbers", "<f8", (len(numbers),))])
+    query = select(*group, func.count(), packed_doubles(*numbers)).where(where).group_by(*group)
+    blocks = [np.empty((0, len(group) + len(others)))]
+    for *key, n, packed in connection.execute(query):
+        if len(packed) != n * line.itemsize:
             return None
-        values = values.reshape(n, len(others))
-        # MySQL's text has 22 characters: too few for some, but nine digits tell singles apart.
-        values[:, singles] = values[:, singles].astype(np.float32)
-        block = np.empty((n, n_columns))
+        block = np.empty((n, len(group) + len(others)))
         block[:, : len(group)] = key
-        block[:, len(group) :] = values
+        block[:, len(group) :] = np.frombuffer(packed, line)["numbers"][:, : len(others)]
         blocks.append(block)
-    return np.concatenate(blocks)
+    table = np.concatenate(blocks)
+    table[table == _NULL] = np.nan
+    return table
 
 
-def _as_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    whole = widened(column) if isinstance(column.type, Single) else column
-    return func.coalesce(whole, "nan") if getattr(column, "nullable", True) else whole
+def _not_null(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    # No point has a coordinate that is NULL.
+    if getattr(column, "nullable", True):
+        return func.coalesce(column, literal_column(repr(_NULL)))
+    return column

@@ -200,7 +200,7 @@ def read_back(connection: Connection) -> Any:
 
 
 @given(values=st.lists(st.floats(width=32), min_size=6, max_size=6))
-# Its double has more characters than MySQL writes into a text.
+# Its double has more digits than MySQL writes into a text.
 @example(values=[-1.7327789746930118e-35] * 6)
 @settings(max_examples=40)
 def test_numbers_come_back_as_they_went(server_database: Database, values: list[float]) -> None:
@@ -208,15 +208,15 @@ def test_numbers_come_back_as_they_went(server_database: Database, values: list[
     columns["image_id"] = np.arange(6)
     with undone(server_database) as connection, pytest.MonkeyPatch.context() as patch:
         insert_columns(connection, FLUX, columns)
-        gathered = read_back(connection)
-        patch.setattr(numbers, "gathers_texts", lambda _: False)
-        assert np.array_equal(gathered, read_back(connection), equal_nan=True)
+        packed = read_back(connection)
+        patch.setattr(numbers, "packs_doubles", lambda _: False)
+        assert np.array_equal(packed, read_back(connection), equal_nan=True)
     expected = [value if math.isfinite(value) else math.nan for value in values]
-    assert np.array_equal(gathered[:, 2], expected, equal_nan=True)
-    assert np.array_equal(gathered[:, 4], np.arange(6))
+    assert np.array_equal(packed[:, 2], expected, equal_nan=True)
+    assert np.array_equal(packed[:, 4], np.arange(6))
 
 
-def test_groups_too_long_for_one_text_are_read_row_by_row(database: Database) -> None:
+def test_groups_too_long_for_one_value_are_read_row_by_row(database: Database) -> None:
     with undone(database) as connection:
         columns = fluxes(np.arange(50.0)) | {"source_id": [1] * 50, "image_id": list(range(50))}
         insert_columns(connection, FLUX, columns)

@@ -22,6 +22,7 @@ from tianyu.pipelines.science.members import (
     over_mean,
 )
 from tianyu.pipelines.science.relative import RelativeFlux, mark, normalise, reference_means
+from tianyu.pipelines.science.scatter import PLAIN, Medians
 from tianyu.pipelines.science.surface import compare_with_surface, field_basis
 
 
@@ -36,6 +37,7 @@ def weighted_ensemble(
     *,
     transparency: FloatArray | None = None,
     rules: EnsembleRules | None = None,
+    medians: Medians = PLAIN,
 ) -> RelativeFlux:
     """Divide each star by the zero point at its place, a member by that of the others.
 
@@ -55,6 +57,7 @@ def weighted_ensemble(
     transparency : ndarray, shape (n_frame,), optional
         First guess for stars with gaps; found from the candidates when left out.
     rules : EnsembleRules, optional
+    medians : Medians, optional
 
     Returns
     -------
@@ -75,8 +78,19 @@ def weighted_ensemble(
         is_candidate,
         transparency=transparency,
         rules=rules,
+        medians=medians,
     )
-    return apply_ensemble(ensemble, flux, flux_error, flags, good, x, y, transparency=transparency)
+    return apply_ensemble(
+        ensemble,
+        flux,
+        flux_error,
+        flags,
+        good,
+        x,
+        y,
+        transparency=transparency,
+        medians=medians,
+    )
 
 
 def apply_ensemble(
@@ -89,6 +103,7 @@ def apply_ensemble(
     y: FloatArray,
     *,
     transparency: FloatArray | None = None,
+    medians: Medians = PLAIN,
 ) -> RelativeFlux:
     """Divide each star by the zero point that an ensemble chosen before makes at its place.
 
@@ -97,7 +112,7 @@ def apply_ensemble(
     ensemble : Ensemble
         Members, weights and order of the surface, of the same sources; it may have been chosen
         on other measurements of them, such as the single frames of stacks.
-    flux, flux_error, flags, good, x, y, transparency
+    flux, flux_error, flags, good, x, y, transparency, medians
         As for :func:`weighted_ensemble`.
 
     Returns
@@ -113,4 +128,4 @@ def apply_ensemble(
     ratio = flux / comparison.value
     error = np.hypot(flux_error, ratio * np.sqrt(comparison.variance)) / comparison.value
     few = np.full(member.shape, member.sum() < MIN_REFERENCES)
-    return normalise(ratio, error, mark(flags, good, few), good, member)
+    return normalise(ratio, error, mark(flags, good, few), good, member, medians)

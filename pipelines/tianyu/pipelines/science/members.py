@@ -11,7 +11,7 @@ Broeg, C., Fernández, M. & Neuhäuser, R. 2005, Astronomische Nachrichten 326, 
 artificial comparison star).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray
 from tianyu.pipelines.science.candidates import FlagArray, usable_epochs
 from tianyu.pipelines.science.relative import reference_means
-from tianyu.pipelines.science.scatter import finite_median, mad_sigma
+from tianyu.pipelines.science.scatter import PLAIN, Medians, finite_median, mad_sigma
 from tianyu.pipelines.science.surface import compare_with_surface, field_basis
 
 MIN_VARIANCE_FRACTION = 0.1
@@ -99,10 +99,17 @@ class _Night:
     """Shape (n_star,)."""
     photon: FloatArray
     """Variance that the errors predict for each star, shape (n_star,)."""
+    medians: Medians
 
     def subset(self, chosen: BoolArray) -> "_Night":
         """Keep some of the stars."""
-        return _Night(self.f[chosen], self.usable[chosen], self.means[chosen], self.photon[chosen])
+        return replace(
+            self,
+            f=self.f[chosen],
+            usable=self.usable[chosen],
+            means=self.means[chosen],
+            photon=self.photon[chosen],
+        )
 
 
 @dataclass(frozen=True)
@@ -126,12 +133,13 @@ def choose_ensemble(
     *,
     transparency: FloatArray | None = None,
     rules: EnsembleRules | None = None,
+    medians: Medians = PLAIN,
 ) -> Ensemble:
     """Find members, weights and order of the surface from the good frames.
 
     Parameters
     ----------
-    flux, flux_error, flags, good, x, y, is_candidate, transparency, rules
+    flux, flux_error, flags, good, x, y, is_candidate, transparency, rules, medians
         As for :func:`tianyu.pipelines.science.ensemble.weighted_ensemble`.
 
     Returns
@@ -152,7 +160,7 @@ def choose_ensemble(
         )
     cut = np.ix_(stars, good)
     guess = None if transparency is None else transparency[good]
-    night = _night(flux[cut], flux_error[cut], flags[cut], guess)
+    night = _night(flux[cut], flux_error[cut], flags[cut], guess, medians)
     first = _first_variances(night)
     bright = _bright_enough(first, night, rules)
     stars, night = stars[bright], night.subset(bright)
@@ -166,14 +174,18 @@ def choose_ensemble(
 
 
 def _night(
-    flux: FloatArray, flux_error: FloatArray, flags: FlagArray, transparency: FloatArray | None
+    flux: FloatArray,
+    flux_error: FloatArray,
+    flags: FlagArray,
+    transparency: FloatArray | None,
+    medians: Medians,
 ) -> _Night:
     usable = usable_epochs(flux, flags)
     means = reference_means(flux, usable, np.ones(flux.shape[1], np.bool_), transparency)
     usable &= (means > 0)[:, None]
     f, e = over_mean(flux, flux_error, usable, means)
-    photon = np.nan_to_num(finite_median(np.where(usable, e, np.nan)) ** 2)
-    return _Night(f, usable, np.nan_to_num(means), photon)
+    photon = np.nan_to_num(medians.median(np.where(usable, e, np.nan)) ** 2)
+    return _Night(f, usable, np.nan_to_num(means), photon, medians)
 
 
 def over_mean(
@@ -182,13 +194,13 @@ def over_mean(
     """Flux and error over the star's mean; zero where not usable."""
     scale = np.where(means > 0, means, 1.0)[:, None]
     f = np.where(usable, flux, 0.0) / scale
-    return f, np.where(usable, np.nan_to_num(flux_error), 0.0) / scale
+    return f, np.where(usable & ~np.isnan(flux_error), flux_error, 0.0) / scale
 
 
 def _first_variances(night: _Night) -> FloatArray:
     """Variance of each star against the median of all: rough, but free of any choice."""
     seen = np.where(night.usable, night.f, np.nan)
-    return _positive(mad_sigma(seen / finite_median(seen.T)) ** 2)
+    return _positive(night.medians.mad(seen / night.medians.median(seen.T)) ** 2)
 
 
 def _bright_enough(variance: FloatArray, night: _Night, rules: EnsembleRules) -> BoolArray:
@@ -244,9 +256,10 @@ def _variances(night: _Night, basis: FloatArray, state: _Settled) -> tuple[Float
     """Variance of each star against the members but itself, as seen and less the members' own."""
     weight = state.member / state.own
     others = compare_with_surface(night.f, state.own[:, None], night.usable, weight, basis)
-    seen = _positive(mad_sigma(np.where(night.usable, night.f / others.value, np.nan)) ** 2)
+    ratio = np.where(night.usable, night.f / others.value, np.nan)
+    seen = _positive(night.medians.mad(ratio) ** 2)
     least = np.maximum(MIN_VARIANCE_FRACTION * seen, np.minimum(night.photon, seen))
-    noise = np.nan_to_num(others.variance).mean(axis=1)
+    noise = np.where(np.isnan(others.variance), 0.0, others.variance).mean(axis=1)
     return seen, np.maximum(seen - noise, least)
 
 

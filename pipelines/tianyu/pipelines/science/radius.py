@@ -10,7 +10,7 @@ from scipy.ndimage import median_filter
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
-from tianyu.pipelines.science.scatter import finite_median, mad_sigma
+from tianyu.pipelines.science.scatter import PLAIN, Medians, finite_median
 from tianyu.pipelines.science.trend import without_linear_trend
 
 N_LIKE = 20
@@ -27,6 +27,7 @@ def choose_radius(
     *,
     may_vote: BoolArray | None = None,
     n_like: int = N_LIKE,
+    medians: Medians = PLAIN,
 ) -> IntArray:
     """Choose the default aperture radius of every source.
 
@@ -42,6 +43,7 @@ def choose_radius(
         Leave out saturated stars, known variables, blends.
     n_like : int
         Number of voters, those nearest in rank of brightness.
+    medians : Medians, optional
 
     Returns
     -------
@@ -60,7 +62,7 @@ def choose_radius(
     of the votes does not mind the few neighbours that have an event. The winners are then
     smoothed by a median over neighbouring ranks.
     """
-    scatter = [mad_sigma(without_linear_trend(time[good], f[:, good])) for f in relative_flux]
+    scatter = [medians.mad(without_linear_trend(time[good], f[:, good])) for f in relative_flux]
     votes = _votes(np.array(scatter))
     bright = np.isfinite(mean_flux) & (mean_flux > 0)
     voters = bright & np.isfinite(votes).any(axis=0)

@@ -22,7 +22,7 @@ from tianyu.pipelines.science.candidates import (
 )
 from tianyu.pipelines.science.flags import FluxFlag
 from tianyu.pipelines.science.groups import ReferenceStars
-from tianyu.pipelines.science.scatter import finite_median
+from tianyu.pipelines.science.scatter import PLAIN, Medians
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,7 @@ def compare_with_groups(
     good: BoolArray,
     references: ReferenceStars,
     transparency: FloatArray | None = None,
+    medians: Medians = PLAIN,
 ) -> RelativeFlux:
     """Divide each star by the references of its group (eq. 4), a reference by the others (eq. 5).
 
@@ -75,6 +76,7 @@ def compare_with_groups(
     references : ReferenceStars
     transparency : ndarray, shape (n_frame,), optional
         First guess for stars with gaps; found from the references when left out.
+    medians : Medians, optional
 
     Returns
     -------
@@ -88,7 +90,8 @@ def compare_with_groups(
     ratio = flux / comparison
     error = np.sqrt((flux_error / comparison) ** 2 + ratio**2 * relative_variance)
     few = references.has_borrowed[references.group]
-    light_curves = normalise(ratio, error, mark(flags, good, few), good, references.is_reference)
+    marked = mark(flags, good, few)
+    light_curves = normalise(ratio, error, marked, good, references.is_reference, medians)
     return replace(light_curves, scale=light_curves.scale * count, level=light_curves.scale * total)
 
 
@@ -197,13 +200,14 @@ def normalise(
     flags: FlagArray,
     good: BoolArray,
     is_reference: BoolArray,
+    medians: Medians = PLAIN,
 ) -> RelativeFlux:
     """Divide each light curve by its median over the good frames.
 
     A star whose median is not positive (none, or noise below the sky) has no light curve:
     its fluxes, errors and scale become NaN.
     """
-    scale = finite_median(ratio[:, good])
+    scale = medians.median(ratio[:, good])
     scale = np.where(scale > 0, scale, np.nan)
     return RelativeFlux(
         ratio / scale[:, None], error / scale[:, None], flags, scale, is_reference, scale

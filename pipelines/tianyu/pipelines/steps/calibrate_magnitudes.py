@@ -5,7 +5,11 @@ from pydantic import Field
 from sqlalchemy import select
 
 from tianyu.pipelines.context import StepContext
-from tianyu.pipelines.counterparts import CatalogueMagnitudes, catalogue_magnitudes
+from tianyu.pipelines.counterparts import (
+    CatalogueMagnitudes,
+    catalogue_magnitudes,
+    has_counterparts,
+)
 from tianyu.pipelines.cube import FluxCube, load_cube
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.run_notes import tell
@@ -50,9 +54,12 @@ class CalibrateMagnitudes(StepParameters):
 def calibrate_magnitudes(parameters: CalibrateMagnitudes, context: StepContext) -> Products:
     """Give frames a zero point and sources magnitudes, where a catalogue was matched."""
     products = Products()
-    cube = load_cube(context)
-    known = catalogue_magnitudes(context, cube.source_id, parameters.catalogue)
-    if known is None or not np.isfinite(known.magnitude).any():
+    # Most runs are matched with no catalogue: then there is no need to read all fluxes.
+    cube = load_cube(context) if has_counterparts(context) else None
+    known = None
+    if cube is not None:
+        known = catalogue_magnitudes(context, cube.source_id, parameters.catalogue)
+    if cube is None or known is None or not np.isfinite(known.magnitude).any():
         words = "none: no source has a catalogue magnitude"
         tell(products, context.run_id, magnitudes=words)
         return products

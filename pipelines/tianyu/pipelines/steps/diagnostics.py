@@ -17,6 +17,8 @@ from tianyu.schema.tables import Aperture, Reduction, Source, SourcePhotometry, 
 
 PICTURE_INCHES = (9.0, 6.0)
 PICTURE_DPI = 120
+PICTURE_MARGINS = {"left": 0.1, "right": 0.985, "bottom": 0.095, "top": 0.94}
+"""Parts of the picture; to let matplotlib find them would take as long as the drawing."""
 
 
 class Diagnostics(StepParameters):
@@ -136,8 +138,8 @@ def _table(precision: Precision, n_classes: int) -> bytes:
 def _picture(precision: Precision) -> bytes:
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import, needed once a night
 
-    figure = Figure(figsize=PICTURE_INCHES, dpi=PICTURE_DPI, layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=PICTURE_INCHES, dpi=PICTURE_DPI)
+    axes = figure.subplots(gridspec_kw=PICTURE_MARGINS)
     magnitude, scatter = precision.magnitude, 100 * precision.scatter
     others, reference = ~precision.is_reference, precision.is_reference
     axes.plot(magnitude[others], scatter[others], "o", ms=4, color="0.6", label="sources")

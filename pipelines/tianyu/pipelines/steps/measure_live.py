@@ -7,7 +7,6 @@ and the reduction of the whole night replaces it.
 
 from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 from pydantic import Field
@@ -29,6 +28,7 @@ from tianyu.pipelines.steps.calibrate_align import Measured
 from tianyu.pipelines.steps.measure_frames import MeasureFrames, add_chunk, measure_chunk
 from tianyu.pipelines.steps.select_frames import SelectFrames, judge
 from tianyu.pipelines.surroundings import HandVerdict
+from tianyu.schema.numbers import read_numbers
 from tianyu.schema.tables import Frame, FrameVerdict, Observation, Reduction, RelativeFlux
 
 
@@ -74,23 +74,26 @@ def _verdicts(
     parameters: MeasureLive, context: StepContext, results: Sequence[Measured]
 ) -> list[Verdict]:
     """Judge new frames among those that came before them, by the tests of a whole night."""
-    query = (
-        select(
-            Frame.image_id,
-            Frame.n_stars,
-            Frame.sky_rms,
-            Frame.transparency,
-            Frame.is_aligned,
-            Frame.problem,
-        )
-        .where(Frame.run_id == context.run_id)
-        .order_by(Frame.image_id)
-    )
-    with context.database.read() as connection:
-        before: list[Any] = list(connection.execute(query))
+    before = _earlier(context)
     # The reference frame may be of another night, and is not the clearest of this one anyway.
     selection = SelectFrames(by_hand=parameters.by_hand, reference_is_of_another_night=True)
     return judge(selection, [*before, *map(_measurements, results)])[len(before) :]
+
+
+def _earlier(context: StepContext) -> list[SimpleNamespace]:
+    """Return what was measured of the frames before; why some failed is told already."""
+    names = ("n_stars", "sky_rms", "transparency", "is_aligned")
+    frame = Frame.__table__.c
+    with context.database.read() as connection:
+        others = [frame[name] for name in ("image_id", *names)]
+        rows = read_numbers(connection, [frame.run_id], others, frame.run_id == context.run_id)
+    rows = rows[np.argsort(rows[:, 1])]
+    return [
+        SimpleNamespace(
+            image_id=int(row[1]), problem=None, **dict(zip(names, row[2:].tolist(), strict=True))
+        )
+        for row in rows
+    ]
 
 
 def _measurements(result: Measured) -> SimpleNamespace:

@@ -20,13 +20,14 @@ from tianyu.pipelines.cube import FluxCube, load_cube
 from tianyu.pipelines.current import make_current
 from tianyu.pipelines.detector_noise import in_words, noise_gain
 from tianyu.pipelines.frames import find_facts_of_product
+from tianyu.pipelines.medians import medians_for
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.run_notes import Notes, add_notes
 from tianyu.pipelines.saturated_targets import saturated_targets
 from tianyu.pipelines.science.arrays import AnyArray, BoolArray, IntArray
 from tianyu.pipelines.science.frame_noise import proportional_noise
 from tianyu.pipelines.science.radius import choose_radius
-from tianyu.pipelines.science.scatter import measure_scatter
+from tianyu.pipelines.science.scatter import Medians, measure_scatter
 from tianyu.pipelines.step import StepParameters, step
 from tianyu.pipelines.surroundings import Place
 from tianyu.schema.bulk import insert_columns, plain
@@ -92,10 +93,11 @@ def relative_photometry(parameters: RelativePhotometry, context: StepContext) ->
             notes,
         )
     products = Products()
-    comparison = compare(cube, candidates, parameters.method)
+    medians = medians_for(cube.flux.size)
+    comparison = compare(cube, candidates, parameters.method, medians=medians)
     _add_relative_fluxes(products, context.run_id, cube, comparison)
     _add_levels(products, context.run_id, cube, comparison)
-    _add_conclusions(products, context.run_id, cube, comparison, parameters.method)
+    _add_conclusions(products, context.run_id, cube, comparison, parameters.method, medians)
     if note is not None:
         notes["relative_photometry"] = note
     _conclude(products, context, notes)
@@ -190,13 +192,18 @@ def _add_levels(products: Products, run_id: int, cube: FluxCube, comparison: Com
 
 
 def _add_conclusions(
-    products: Products, run_id: int, cube: FluxCube, comparison: Comparison, method: Method
+    products: Products,
+    run_id: int,
+    cube: FluxCube,
+    comparison: Comparison,
+    method: Method,
+    medians: Medians,
 ) -> None:
-    default = _default_apertures(cube, comparison)
+    default = _default_apertures(cube, comparison, medians)
     source = np.arange(len(cube.source_id))
     flux = np.stack([curve.flux for curve in comparison.curves])[default, source]
     error = np.stack([curve.error for curve in comparison.curves])[default, source]
-    noise = measure_scatter(flux[:, cube.good], error[:, cube.good])
+    noise = measure_scatter(flux[:, cube.good], error[:, cube.good], medians)
     measured = cube.flux[default, source][:, cube.good]
     n_measured = np.isfinite(measured).sum(axis=1)
     mean = np.where(n_measured > 0, np.nansum(measured, axis=1) / np.maximum(n_measured, 1), np.nan)
@@ -216,7 +223,7 @@ def _add_conclusions(
     )
 
 
-def _default_apertures(cube: FluxCube, comparison: Comparison) -> IntArray:
+def _default_apertures(cube: FluxCube, comparison: Comparison, medians: Medians) -> IntArray:
     """Choose a radius per source from stars like it; references are stars without events."""
     n_aperture, n_source, n_frame = cube.flux.shape
     if np.count_nonzero(cube.good) < FEWEST_FRAMES_FOR_SCATTER:
@@ -234,6 +241,7 @@ def _default_apertures(cube: FluxCube, comparison: Comparison) -> IntArray:
             comparison.candidates.mean_flux[sources],
             cube.good,
             may_vote=comparison.candidates.is_candidate[sources],
+            medians=medians,
         )
 
     default = chosen(np.ones(len(cube.source_id), dtype=np.bool_))

@@ -10,6 +10,7 @@ from tianyu.pipelines.comparing import FEWEST_CANDIDATES, Method, choose_candida
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.counterparts import known_stars
 from tianyu.pipelines.cube import FluxCube, load_cube
+from tianyu.pipelines.medians import medians_for
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray
 from tianyu.pipelines.science.relative import RelativeFlux
@@ -54,7 +55,9 @@ def relative_stack_flux(parameters: RelativeStackFlux, context: StepContext) -> 
         rows = [row for row in epochs if row.scale == scale]
         # Scintillation averages over the exposures of a stack.
         _, onto = with_frame_noise(context, parameters, _stack_cube(context, cube, scale, rows))
-        curves = compare(cube, candidates, chosen, onto=onto).curves
+        curves = compare(
+            cube, candidates, chosen, onto=onto, medians=medians_for(cube.flux.size)
+        ).curves
         products.rows(StackRelativeFlux, _columns(context.run_id, scale, cube, rows, curves))
     return products
 

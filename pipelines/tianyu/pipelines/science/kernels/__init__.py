@@ -15,5 +15,6 @@ kernel              reference                                   agreement
 ``moments``         ``windowed``                                10⁻⁹ px
 ``summing``         ``stack.PartialStack``                      to the last bit
 ``stars``           ``apertures.measure_fluxes``                10⁻⁵ of the flux's error
+``medians``         ``scatter.finite_median``, ``mad_sigma``    to the last bit
 ==================  ==========================================  =================================
 """
