@@ -1,8 +1,8 @@
 """Where an observer on the Earth is, and how the sky turns about him, at many times at once.
 
-By ERFA's routines on arrays: astropy's coordinate frames give the same and take fifty times as long,
-most of it in checks of each other. Everything comes from series and tables that are installed with
-astropy; nothing is downloaded.
+By ERFA's routines on arrays: astropy's coordinate frames give the same and take over twenty times
+as long, most of it in checks of each other. Everything comes from series and tables that are
+installed with astropy; nothing is downloaded.
 """
 
 from dataclasses import dataclass
