@@ -8,7 +8,8 @@ from hypothesis.extra import numpy as hnp
 
 from tianyu.pipelines.science.fixedpattern import PatternFrames, PatternMethod
 from tianyu.pipelines.science.footprints import Footprints
-from tianyu.pipelines.science.kernels.pattern import PIXELS, _sort, correct, keep
+from tianyu.pipelines.science.kernels.pattern import PIXELS, correct, keep
+from tianyu.pipelines.science.kernels.sorting import sort_columns
 
 KERNELS = PatternMethod(keep, correct)
 VALUES = st.one_of(
@@ -54,5 +55,5 @@ def test_rows_longer_than_what_is_sorted_at_once_agree():
 def test_the_merge_exchange_sorts_any_number(n):
     ordered = np.random.default_rng(n).integers(-9, 9, (n, 40)).astype(np.int16)
     expected = np.sort(ordered, axis=0)
-    _sort(ordered)
+    sort_columns(ordered)
     np.testing.assert_array_equal(ordered, expected)

@@ -126,20 +126,43 @@ def _calibrate_run(
         levels = overscan[0, left:right]
         for x in range(part.size):
             part[x] = np.float32(counts[x]) - levels[x]
-    if offset.size:
+    if offset.size and response.size:
+        offsets, responses = offset[y, left:right], response[y, left:right]
+        for x in range(part.size):
+            part[x] = (part[x] - offsets[x]) * responses[x]
+    elif offset.size:
         offsets = offset[y, left:right]
         for x in range(part.size):
             part[x] -= offsets[x]
-    if response.size:
+    elif response.size:
         responses = response[y, left:right]
         for x in range(part.size):
             part[x] *= responses[x]
-    for x in range(part.size):
-        bits[x] = saturated_bit if counts[x] >= saturation else 0
+    _mark_run(counts, y, left, right, fixed_mask, saturation, saturated_bit, bits)
+
+
+@compiled
+def _mark_run(
+    counts: AnyArray,
+    y: int,
+    left: int,
+    right: int,
+    fixed_mask: MaskImage,
+    saturation: int,
+    saturated_bit: int,
+    bits: MaskImage,
+) -> None:
+    """Write the mask of the pixels left to right − 1 of a row, given their counts."""
+    bit, none = np.uint8(saturated_bit), np.uint8(0)
+    # Counts are compared in 32 bits, not in the 64 of Python's integers.
+    ceiling = np.int32(min(max(saturation, -(2**31)), 2**31 - 1))
     if fixed_mask.size:
         fixed = fixed_mask[y, left:right]
-        for x in range(part.size):
-            bits[x] |= fixed[x]
+        for x in range(bits.size):
+            bits[x] = fixed[x] | (bit if np.int32(counts[x]) >= ceiling else none)
+    else:
+        for x in range(bits.size):
+            bits[x] = bit if np.int32(counts[x]) >= ceiling else none
 
 
 @compiled

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from tianyu.pipelines.science.arrays import FloatArray, FloatImage, MaskImage
 from tianyu.pipelines.science.fixedpattern import LEFT_OUT
 from tianyu.pipelines.science.kernels.jit import compiled
+from tianyu.pipelines.science.kernels.sorting import sort_columns
 
 PIXELS = 512
 """Of a row that are sorted together: thirty frames of them stay in the first-level cache."""
@@ -91,40 +92,12 @@ def correct(
             for k in range(n):
                 for i in range(size):
                     ordered[k, i] = values[k, row, left + i]
-            _sort(ordered)
+            sort_columns(ordered)
             _central_sums(ordered, count, total)
             for i in range(size):
                 used = max(count[i] - 2 * (count[i] // 4), 1)
                 mean = total[i] / (used * steps_per_adu)
                 correction[row, left + i] = mean if abs(mean) > least[count[i]] else 0.0
-
-
-@compiled
-def _sort(ordered: NDArray[np.int16]) -> None:
-    """Sort all columns at once by Batcher's merge exchange (Knuth, TAOCP 3, 5.2.2 M)."""
-    n = ordered.shape[0]
-    highest = 1
-    while 2 * highest < n:
-        highest *= 2
-    p = highest
-    while p > 0:
-        q, r, distance = highest, 0, p
-        while True:
-            for i in range(n - distance):
-                if i & p == r:
-                    _exchange(ordered[i], ordered[i + distance])
-            if q == p:
-                break
-            distance, q, r = q - p, q // 2, p
-        p //= 2
-
-
-@compiled
-def _exchange(low: NDArray[np.int16], high: NDArray[np.int16]) -> None:
-    for i in range(low.size):
-        a, b = low[i], high[i]
-        low[i] = a if a < b else b
-        high[i] = b if a < b else a
 
 
 @compiled
