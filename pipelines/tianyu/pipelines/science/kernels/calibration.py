@@ -115,6 +115,28 @@ def _calibrate_run(
 ) -> None:
     """Calibrate the pixels left to right − 1 of a row; see :func:`calibrate_rows`."""
     counts, part, bits = raw[y, left:right], pixels[y, left:right], mask[y, left:right]
+    if overscan.size == 0 and offset.size and response.size:
+        # What most frames need, in one sweep.
+        offsets, responses = offset[y, left:right], response[y, left:right]
+        for x in range(part.size):
+            part[x] = (np.float32(counts[x]) - offsets[x]) * responses[x]
+    else:
+        _scale_run(counts, y, left, right, overscan, offset, response, part)
+    _mark_run(counts, y, left, right, fixed_mask, saturation, saturated_bit, bits)
+
+
+@compiled
+def _scale_run(
+    counts: AnyArray,
+    y: int,
+    left: int,
+    right: int,
+    overscan: FloatImage,
+    offset: FloatImage,
+    response: FloatImage,
+    part: FloatImage,
+) -> None:
+    """Write the pixels left to right − 1 of a row, given their counts; any part may be empty."""
     if overscan.size == 0:
         for x in range(part.size):
             part[x] = np.float32(counts[x])
@@ -126,19 +148,14 @@ def _calibrate_run(
         levels = overscan[0, left:right]
         for x in range(part.size):
             part[x] = np.float32(counts[x]) - levels[x]
-    if offset.size and response.size:
-        offsets, responses = offset[y, left:right], response[y, left:right]
-        for x in range(part.size):
-            part[x] = (part[x] - offsets[x]) * responses[x]
-    elif offset.size:
+    if offset.size:
         offsets = offset[y, left:right]
         for x in range(part.size):
             part[x] -= offsets[x]
-    elif response.size:
+    if response.size:
         responses = response[y, left:right]
         for x in range(part.size):
             part[x] *= responses[x]
-    _mark_run(counts, y, left, right, fixed_mask, saturation, saturated_bit, bits)
 
 
 @compiled
