@@ -11,7 +11,7 @@ from tianyu.pipelines import kernels, measuring
 from tianyu.pipelines.science.calibrate import Calibrator
 from tianyu.pipelines.science.light import FrameLight
 from tianyu.pipelines.science.overscan import RawFrame
-from tianyu.pipelines.stacking import strip_method
+from tianyu.pipelines.stacking import row_adder
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_the_references_are_taken_when_they_are_asked_for(chosen):
     frame = measuring.measure_frame(night_frame(), Calibrator(), sky_box_pix=32)
     assert frame.maxima is None
     assert isinstance(measuring.light_reader(frame.pixels, frame.mask), FrameLight)
-    assert strip_method() is None
+    assert row_adder() is None
 
 
 def test_both_ways_measure_the_same_frame(chosen):

@@ -12,12 +12,11 @@ from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
 from tianyu.pipelines.science.apertures import measure_fluxes, measure_light
 from tianyu.pipelines.science.flags import FluxFlag
 from tianyu.pipelines.science.kernels.light import CompiledLight
-from tianyu.pipelines.science.kernels.summing import add_steps, highest_step
+from tianyu.pipelines.science.kernels.summing import add_rows
 from tianyu.pipelines.science.masks import MaskBit
-from tianyu.pipelines.science.stack import Canvas, PartialStack, StripMethod
+from tianyu.pipelines.science.stack import Canvas, PartialStack
 from tianyu.pipelines.science.stamps import UNDER_STAR
 
-STRIPS = StripMethod(highest_step, add_steps)
 SHAPE = (120, 140)
 
 
@@ -37,7 +36,7 @@ def test_stacks_agree_to_the_last_digit(data, shape):
         how = {"flipped": data.draw(st.booleans()), "ignored": int(MaskBit.SATURATED)}
         name = data.draw(st.sampled_from(["add", "subtract"]))
         getattr(plain, name)(pixels, mask, dx, dy, **how)
-        getattr(fast, name)(pixels, mask, dx, dy, **how, strips=STRIPS)
+        getattr(fast, name)(pixels, mask, dx, dy, **how, add_rows=add_rows)
     for name in ("total", "count"):
         assert getattr(fast, name).dtype == getattr(plain, name).dtype
         np.testing.assert_array_equal(getattr(fast, name), getattr(plain, name))

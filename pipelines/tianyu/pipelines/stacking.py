@@ -13,7 +13,7 @@ from tianyu.pipelines.products import NewImage, Products
 from tianyu.pipelines.saving import save_image
 from tianyu.pipelines.science.alignment import Alignment
 from tianyu.pipelines.science.arrays import AnyArray
-from tianyu.pipelines.science.stack import Canvas, PartialStack, StripMethod
+from tianyu.pipelines.science.stack import Canvas, PartialStack, RowAdder
 from tianyu.pipelines.science.transform import AffineTransform
 
 MAX_CORNER_DEPARTURE_PIX = 0.5
@@ -53,20 +53,17 @@ def add_frame(
         dy,
         flipped=alignment.flipped,
         ignored=STACK_IGNORES,
-        strips=strip_method(),
+        add_rows=row_adder(),
     )
 
 
-def strip_method() -> StripMethod | None:
-    """Return the compiled functions for stacks; None where the settings want the plain ones."""
+def row_adder() -> RowAdder | None:
+    """Return the compiled function for stacks; None where the settings want the plain ones."""
     if not compiled_kernels():
         return None
-    from tianyu.pipelines.science.kernels.summing import (  # noqa: PLC0415 - slow to import
-        add_steps,
-        highest_step,
-    )
+    from tianyu.pipelines.science.kernels.summing import add_rows  # noqa: PLC0415 - slow to import
 
-    return StripMethod(highest_step, add_steps)
+    return add_rows
 
 
 def save_stack(

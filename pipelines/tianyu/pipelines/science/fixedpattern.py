@@ -8,12 +8,15 @@ about the sky.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tianyu.pipelines.science.arrays import BoolArray, FloatArray, FloatImage, IntArray
+from tianyu.pipelines.science.arrays import FloatArray, FloatImage, IntArray, MaskImage
+from tianyu.pipelines.science.footprints import Footprints
 
 PATTERN_SIGMA = 4.0
 """Departures below this are left alone: subtracting them would add as much noise as it takes."""
@@ -33,7 +36,10 @@ EFFICIENCY_LOSS = 1.09
 STRIP_ROWS = 64
 """Rows sorted at once."""
 
-_LEFT_OUT = np.iinfo(np.int16).max
+LEFT_OUT = int(np.iinfo(np.int16).max)
+"""Stands for a pixel that is not looked at; it sorts last."""
+
+StepImage: TypeAlias = NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,20 @@ class FixedPattern:
         return np.count_nonzero(self.correction) / self.correction.size
 
 
+@dataclass(frozen=True)
+class PatternMethod:
+    """Compiled functions that do the same as the plain ones here.
+
+    Attributes
+    ----------
+    keep, correct : callable
+        As of :mod:`tianyu.pipelines.science.kernels.pattern`.
+    """
+
+    keep: Callable[..., None]
+    correct: Callable[..., None]
+
+
 class PatternFrames:
     """Frames of a night without their stars, in detector coordinates.
 
@@ -72,28 +92,39 @@ class PatternFrames:
         To be added, at most.
     shape : (int, int)
         ``(ny, nx)`` of the frames.
+    method : PatternMethod, optional
+        Compiled functions.
     """
 
-    def __init__(self, n_frames: int, shape: tuple[int, int]) -> None:
-        self._values = np.full((n_frames, *shape), _LEFT_OUT, np.int16)
+    def __init__(
+        self, n_frames: int, shape: tuple[int, int], method: PatternMethod | None = None
+    ) -> None:
+        self._values = np.empty((n_frames, *shape), np.int16)
         self._variance = 0.0
         self._n_frames = 0
+        self._method = method
 
-    def add(self, pixels: FloatImage, use: BoolArray, sky_rms: float) -> None:
+    def add(self, pixels: FloatImage, mask: MaskImage, stars: Footprints, sky_rms: float) -> None:
         """Add a frame.
 
         Parameters
         ----------
         pixels : ndarray of float32, shape (ny, nx)
             Calibrated and sky-subtracted, ADU.
-        use : ndarray of bool, shape (ny, nx)
-            False under stars and where a pixel has no trustworthy value.
+        mask : ndarray of uint8, shape (ny, nx)
+            Non-zero where a pixel has no trustworthy value.
+        stars : Footprints
+            Pixels with their light are left out.
         sky_rms : float
             Scatter of a sky pixel of this frame, ADU.
         """
-        limit = _LEFT_OUT - 1
-        whole = np.rint(np.clip(pixels * STEPS_PER_ADU, -limit, limit))
-        np.copyto(self._values[self._n_frames], whole, where=use, casting="unsafe")
+        values = self._values[self._n_frames]
+        if self._method is not None:
+            pixels, mask = np.ascontiguousarray(pixels, np.float32), np.ascontiguousarray(mask)
+            columns = (np.asarray(c, np.float64) for c in (stars.x, stars.y, stars.radius))
+            self._method.keep(pixels, mask, *columns, float(STEPS_PER_ADU), values)
+        else:
+            _keep(pixels, mask, stars, values)
         self._variance += sky_rms**2
         self._n_frames += 1
 
@@ -115,13 +146,15 @@ class PatternFrames:
             All zero when fewer than `FEWEST_LOOKS` frames were added.
         """
         noise = math.sqrt(self._variance / max(self._n_frames, 1))
-        correction = np.zeros(self._values.shape[1:], np.float32)
-        for row in range(0, correction.shape[0], STRIP_ROWS):
-            strip = slice(row, row + STRIP_ROWS)
-            mean, count = _central_mean(self._values[:, strip])
-            error = EFFICIENCY_LOSS * noise / np.sqrt(np.maximum(count, 1))
-            significant = (count >= FEWEST_LOOKS) & (np.abs(mean) > n_sigma * error)
-            correction[strip] = np.where(significant, mean, 0.0)
+        values = self._values[: self._n_frames]
+        counts = np.arange(self._n_frames + 1)
+        least = n_sigma * EFFICIENCY_LOSS * noise / np.sqrt(np.maximum(counts, 1))
+        least[:FEWEST_LOOKS] = np.inf
+        correction = np.zeros(values.shape[1:], np.float32)
+        if self._method is not None:
+            self._method.correct(values, least, float(STEPS_PER_ADU), correction)
+        else:
+            _correct(values, least, correction)
         sigma = EFFICIENCY_LOSS * noise / math.sqrt(max(self._n_frames, 1))
         return FixedPattern(correction, self._n_frames, sigma)
 
@@ -137,10 +170,27 @@ def frames_that_fit(shape: tuple[int, int], memory_bytes: int = MEMORY_BYTES) ->
     return memory_bytes // (2 * shape[0] * shape[1])
 
 
-def _central_mean(values: NDArray[np.int16]) -> tuple[FloatArray, IntArray]:
+def _keep(pixels: FloatImage, mask: MaskImage, stars: Footprints, values: StepImage) -> None:
+    """Write a frame in steps, and what says that a pixel is left out."""
+    limit = LEFT_OUT - 1
+    use = (mask == 0) & ~stars.covered((mask.shape[0], mask.shape[1])) & ~np.isnan(pixels)
+    whole = np.rint(np.clip(pixels * np.float32(STEPS_PER_ADU), -limit, limit))
+    values[...] = LEFT_OUT
+    np.copyto(values, whole, where=use, casting="unsafe")
+
+
+def _correct(values: StepImage, least: FloatArray, correction: FloatImage) -> None:
+    """Write the means that exceed the least one for the number of frames behind them."""
+    for row in range(0, correction.shape[0], STRIP_ROWS):
+        strip = slice(row, row + STRIP_ROWS)
+        mean, count = _central_mean(values[:, strip])
+        correction[strip] = np.where(np.abs(mean) > least[count], mean, 0.0)
+
+
+def _central_mean(values: StepImage) -> tuple[FloatArray, IntArray]:
     """Mean of the central half of each pixel's values, ADU, and how many it has in all."""
     ordered = np.sort(values, axis=0)  # what is left out comes last
-    count = np.count_nonzero(ordered != _LEFT_OUT, axis=0)
+    count = np.count_nonzero(ordered != LEFT_OUT, axis=0)
     first, last = count // 4, count - count // 4
     place = np.arange(len(ordered))[:, None, None]
     central = (place >= first) & (place < last)

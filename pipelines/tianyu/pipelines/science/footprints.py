@@ -1,6 +1,7 @@
 """Which pixels hold the light of known stars."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,6 +15,36 @@ MOFFAT_BETA = 2.5
 
 SMALLEST_FOOTPRINT_FWHM = 1.0
 LARGEST_FOOTPRINT_FWHM = 15.0
+
+
+@dataclass(frozen=True)
+class Footprints:
+    """Disks on a frame that hold the light of its stars; every column is of shape (n,), pixels."""
+
+    x: FloatArray
+    y: FloatArray
+    radius: FloatArray
+
+    @classmethod
+    def of_stars(
+        cls, x: FloatArray, y: FloatArray, peak: FloatArray, *, fwhm_pix: float, sky_rms: float
+    ) -> "Footprints":
+        """Return the disks of stars; parameters are those of :func:`star_footprints`."""
+        alpha = fwhm_pix / (2 * math.sqrt(2 ** (1 / MOFFAT_BETA) - 1))
+        contrast = np.maximum(np.nan_to_num(peak) / (WING_SIGMA * sky_rms), 1.0)
+        radius = np.clip(
+            alpha * np.sqrt(contrast ** (1 / MOFFAT_BETA) - 1),
+            SMALLEST_FOOTPRINT_FWHM * fwhm_pix,
+            LARGEST_FOOTPRINT_FWHM * fwhm_pix,
+        )
+        return cls(x, y, radius)
+
+    def covered(self, shape: tuple[int, int]) -> BoolArray:
+        """Return the pixels of a frame ``(ny, nx)`` whose centres lie within a disk."""
+        covered = np.zeros(shape, bool)
+        for x, y, reach in zip(self.x, self.y, self.radius, strict=True):
+            _mark_disk(covered, float(x), float(y), float(reach))
+        return covered
 
 
 def star_footprints(
@@ -58,17 +89,8 @@ def star_footprints(
     >>> bool(covered[5, 5]), bool(covered[0, 0]), int(covered[5].sum())
     (True, False, 5)
     """
-    alpha = fwhm_pix / (2 * math.sqrt(2 ** (1 / MOFFAT_BETA) - 1))
-    contrast = np.maximum(np.nan_to_num(peak) / (WING_SIGMA * sky_rms), 1.0)
-    radius = np.clip(
-        alpha * np.sqrt(contrast ** (1 / MOFFAT_BETA) - 1),
-        SMALLEST_FOOTPRINT_FWHM * fwhm_pix,
-        LARGEST_FOOTPRINT_FWHM * fwhm_pix,
-    )
-    covered = np.zeros(shape, bool)
-    for star_x, star_y, reach in zip(x, y, radius, strict=True):
-        _mark_disk(covered, float(star_x), float(star_y), float(reach))
-    return covered
+    stars = Footprints.of_stars(x, y, peak, fwhm_pix=fwhm_pix, sky_rms=sky_rms)
+    return stars.covered(shape)
 
 
 def _mark_disk(covered: BoolArray, x: float, y: float, radius: float) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tianyu.pipelines.science.pairs import MIN_STARS, StarPairs
+from tianyu.pipelines.science.quantiles import median_of
 from tianyu.pipelines.science.transform import AffineTransform
 
 MIN_STARS_AFFINE = 12
@@ -65,7 +66,7 @@ def fit_map(pairs: StarPairs, *, affine: bool, clip: bool = True) -> MapFit:
         x, y = transform.apply(pairs.z.real, pairs.z.imag)
         residual = np.sqrt(pairs.weight) * np.abs(x + 1j * y - pairs.target)
         # In units of the stated errors, which are believed unless the stars scatter by more.
-        scatter = max(1.0, float(np.median(residual[keep])) / _RAYLEIGH_MEDIAN)
+        scatter = max(1.0, median_of(residual[keep]) / _RAYLEIGH_MEDIAN)
         better = residual <= CLIP_SIGMA * scatter
         if not clip or better.sum() < minimum or np.array_equal(better, keep):
             break

@@ -2,43 +2,54 @@
 
 References
 ----------
-.. [1] J. Meeus, 1998, Astronomical Algorithms, 2nd ed., chapter 48 (illuminated fraction).
+.. [1] J. Meeus, 1998, Astronomical Algorithms, 2nd ed., chapters 47 and 48; the former's series is
+   ERFA's ``moon98``, good to about 10″.
 """
 
-import astropy.units as u
+import erfa  # type: ignore[import-untyped]  # published without types
 import numpy as np
-from astropy.coordinates import AltAz, EarthLocation, SkyCoord, get_body
-from astropy.time import Time
 
 from tianyu.pipelines.science.arrays import FloatArray
+from tianyu.pipelines.science.observer import AU_LIGHT_DAYS, Observer, along
 
 
-def moon_at(
-    times: Time, site: EarthLocation, centre: SkyCoord, ephemeris: str
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def moon_at(observer: Observer, centre: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return distance from the field, altitude and illuminated fraction of the moon.
 
     Parameters
     ----------
-    times : Time
-        Shape (n,).
-    site : EarthLocation
-        The moon's parallax is up to a degree.
-    centre : SkyCoord
-        Of the field.
-    ephemeris : str
-        As astropy names it.
+    observer : Observer
+        At n times; the moon's parallax is up to a degree.
+    centre : FloatArray
+        Unit vector to the field's centre, ICRS, shape (3,).
 
     Returns
     -------
     distance_deg, altitude_deg, illumination : ndarray, shape (n,)
         Altitude of the disc's centre without refraction; illumination from 0 (new) to 1 (full).
     """
-    moon = get_body("moon", times, location=site, ephemeris=ephemeris)
-    sun = get_body("sun", times, location=site, ephemeris=ephemeris)
-    distance = centre.transform_to(moon.frame).separation(moon).to_value(u.deg)
-    altitude = moon.transform_to(AltAz(obstime=times, location=site)).alt.to_value(u.deg)
-    elongation = sun.separation(moon).rad
-    to_sun, to_moon = sun.distance.to_value(u.km), moon.distance.to_value(u.km)
-    phase_angle = np.arctan2(to_sun * np.sin(elongation), to_moon - to_sun * np.cos(elongation))
-    return np.asarray(distance), np.asarray(altitude), np.asarray((1.0 + np.cos(phase_angle)) / 2.0)
+    # TDB for TT: 2 ms, in which the moon moves by 2 m.
+    orbit = erfa.moon98(*observer.tdb)
+    position, velocity = orbit["p"], orbit["v"]
+    to_moon = position - observer.geocentric_au
+    # As it was about the Earth when the light left it, 1.3 s or 0.7″ before. It shares the Earth's
+    # way about the sun, and so has no aberration by that.
+    before = np.linalg.norm(to_moon, axis=1) * AU_LIGHT_DAYS
+    to_moon -= velocity * before[:, np.newaxis]
+    moon_au = np.linalg.norm(to_moon, axis=1)
+    sun_au = np.linalg.norm(observer.heliocentric_au, axis=1)
+    moon = to_moon / moon_au[:, np.newaxis]
+    sun = observer.apparent(-observer.heliocentric_au / sun_au[:, np.newaxis])
+    elongation = _separation_rad(sun, moon)
+    phase_angle = np.arctan2(sun_au * np.sin(elongation), moon_au - sun_au * np.cos(elongation))
+    return (
+        np.degrees(_separation_rad(observer.apparent(centre), moon)),
+        np.degrees(observer.altitude_rad(moon)),
+        np.asarray((1.0 + np.cos(phase_angle)) / 2.0),
+    )
+
+
+def _separation_rad(one: FloatArray, other: FloatArray) -> FloatArray:
+    """Return the angles between unit vectors, exact for small and for large ones."""
+    across = np.linalg.norm(np.cross(one, other), axis=1)
+    return np.asarray(np.arctan2(across, along(one, other)))

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import pdtrc
 
 from tianyu.pipelines.science.arrays import FloatArray
+from tianyu.pipelines.science.quantiles import median_of
 
 BIN_PIX = 4.0
 """Bin of the histogram: wider than the error of any centroid, narrow enough that a rotation of
@@ -138,12 +139,18 @@ def _highest_block(
     column = ((dx - left) / bin_pix).astype(np.int64)
     row = ((dy - bottom) / bin_pix).astype(np.int64)
     nx, ny = int(column.max()) + 2, int(row.max()) + 2
-    votes = np.bincount(row * nx + column, minlength=nx * ny).reshape(ny, nx)
-    pairs_of_rows = votes[:-1] + votes[1:]
-    blocks = pairs_of_rows[:, :-1] + pairs_of_rows[:, 1:]
-    j, i = divmod(int(np.argmax(blocks)), nx - 1)
+    flat = row * nx + column
+    votes = np.zeros(nx * ny, np.int32)
+    np.add.at(votes, flat, np.int32(1))  # of its own type: seven times as fast
+    # Four bins of a block hold a quarter of its votes in one of them, at least.
+    of_pair = votes[flat]
+    busy = np.unique(flat[4 * of_pair >= of_pair.max()])
+    corners = np.unique(np.concatenate([busy - nx - 1, busy - nx, busy - 1, busy]))
+    blocks = votes[corners] + votes[corners + 1] + votes[corners + nx] + votes[corners + nx + 1]
+    best = int(np.argmax(blocks))
+    j, i = divmod(int(corners[best]), nx)
     centre = (float(left + bin_pix * (i + 1)), float(bottom + bin_pix * (j + 1)))
-    return centre, int(blocks[j, i]), blocks.size
+    return centre, int(blocks[best]), (nx - 1) * (ny - 1)
 
 
 def _refine(
@@ -155,7 +162,7 @@ def _refine(
         if not near.any():
             break
         dx, dy = dx[near], dy[near]
-        peak = (float(np.median(dx)), float(np.median(dy)))
+        peak = (median_of(dx), median_of(dy))
     return float(dx.mean()), float(dy.mean())
 
 

@@ -8,7 +8,7 @@ twice.
 
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Self
 
 import numpy as np
@@ -53,12 +53,12 @@ class SkyModel:
     box_pix: tuple[int, int]
     shape: tuple[int, int]
 
-    @property
+    @cached_property
     def level(self) -> float:
         """Median of the mesh, ADU."""
         return float(np.median(self.mesh))
 
-    @property
+    @cached_property
     def rms(self) -> float:
         """Median noise of a sky pixel, ADU."""
         return float(np.median(self.rms_mesh))

@@ -8,7 +8,7 @@ added by mistake is subtracted again without a trace.
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,25 +25,12 @@ _HARD_LIMIT = 2**30
 _STRIP_PIXELS = 2**18
 """Pixels worked on at once: 2 MB of intermediate values stay in the cache, calls stay few."""
 
-_COMPILED_STRIP_PIXELS = 2**16
-"""The same for compiled functions, which have no intermediate values and cost less to call."""
-
 _INT32_MAX = 2**31 - 1
 _INT16_MAX = 2**15 - 1
 
 
-@dataclass(frozen=True)
-class StripMethod:
-    """Compiled functions that add a part of a frame to a stack.
-
-    Attributes
-    ----------
-    highest_step, add_steps : callable
-        As of :mod:`tianyu.pipelines.science.kernels.summing`.
-    """
-
-    highest_step: Callable[..., float]
-    add_steps: Callable[..., None]
+RowAdder: TypeAlias = Callable[..., tuple[int, int]]
+"""Compiled function as of :mod:`tianyu.pipelines.science.kernels.summing`."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +125,7 @@ class PartialStack:
         *,
         flipped: bool = False,
         ignored: int = 0,
-        strips: StripMethod | None = None,
+        add_rows: RowAdder | None = None,
     ) -> None:
         """Add one frame by its integer shift; no pixel is resampled.
 
@@ -155,8 +142,8 @@ class PartialStack:
             is that of the reversed frame.
         ignored : int
             Bits of the mask that do not matter.
-        strips : StripMethod, optional
-            Compiled functions that do the same as the plain ones here.
+        add_rows : callable, optional
+            Compiled function that does the same as the plain ones here.
 
         Raises
         ------
@@ -165,7 +152,7 @@ class PartialStack:
         TypeError
             If the shift is not a whole number.
         """
-        self._accumulate(pixels, mask, (dx, dy), flipped, 1, ignored, strips)
+        self._accumulate(pixels, mask, (dx, dy), flipped, 1, ignored, add_rows)
 
     def subtract(
         self,
@@ -176,10 +163,10 @@ class PartialStack:
         *,
         flipped: bool = False,
         ignored: int = 0,
-        strips: StripMethod | None = None,
+        add_rows: RowAdder | None = None,
     ) -> None:
         """Take out what :meth:`add` with the same arguments has put in, exactly."""
-        self._accumulate(pixels, mask, (dx, dy), flipped, -1, ignored, strips)
+        self._accumulate(pixels, mask, (dx, dy), flipped, -1, ignored, add_rows)
 
     def merge(self, other: "PartialStack") -> None:
         """Add another stack of the same canvas, which stays as it is.
@@ -215,7 +202,7 @@ class PartialStack:
         flipped: bool,
         sign: int,
         ignored: int,
-        strips: StripMethod | None,
+        add_rows: RowAdder | None,
     ) -> None:
         if pixels.ndim != 2 or pixels.shape != mask.shape:
             raise UnusableDataError(
@@ -230,9 +217,9 @@ class PartialStack:
         window = canvas_y, canvas_x
         if not self.count[window].size:
             return
-        if strips is not None and pixels.dtype == np.float32 and pixels.flags.c_contiguous:
+        if add_rows is not None and pixels.dtype == np.float32 and pixels.flags.c_contiguous:
             frame = frame_y, frame_x
-            self._add_compiled(pixels, mask, frame, window, flipped, sign, ignored, strips)
+            self._add_compiled(pixels, mask, frame, window, flipped, sign, ignored, add_rows)
             return
         if ignored:
             mask = mask & np.uint8(0xFF ^ ignored)
@@ -249,29 +236,28 @@ class PartialStack:
         flipped: bool,
         sign: int,
         ignored: int,
-        strips: StripMethod,
+        add_rows: RowAdder,
     ) -> None:
-        """Add strips that stay in the cache between the look for their bound and the sum."""
+        """Add all rows, with wider sums from where they would not hold one."""
         ny, nx = pixels.shape
         mask = np.ascontiguousarray(mask)
         rows, columns = frame
         left, right = columns.start, columns.stop
         if flipped:
             left, right = nx - right, nx - left
-        n_rows = max(1, _COMPILED_STRIP_PIXELS // (right - left))
         bound, scale, limit = self.total_bound, float(STEPS_PER_ADU), float(_HARD_LIMIT)
-        for start in range(rows.start, rows.stop, n_rows):
-            stop = min(start + n_rows, rows.stop)
-            first, last = (ny - stop, ny - start) if flipped else (start, stop)
-            part = first, last, left, right
-            # Before the sum, so that it is wide enough; one frame meets a pixel only once.
-            peak = strips.highest_step(pixels, mask, ignored, part, scale, limit)
-            self._reserve(bound + int(peak))
+        start = rows.start
+        while start < rows.stop:
+            first, last = (ny - rows.stop, ny - start) if flipped else (start, rows.stop)
             corner = window[0].start + start - rows.start, window[1].start
-            strips.add_steps(
-                pixels, mask, ignored, part, scale, limit, flipped, sign, self.total, self.count,
-                corner,
+            # One frame meets a pixel only once.
+            room = int(np.iinfo(self.total.dtype).max) - bound
+            done, highest = add_rows(
+                pixels, mask, ignored, (first, last, left, right), scale, limit, flipped, sign,
+                self.total, self.count, corner, room,
             )  # fmt: skip
+            self._reserve(bound + highest)
+            start += done
 
     def _add_strips(
         self, pixels: AnyArray, mask: MaskImage, window: tuple[slice, slice], sign: int

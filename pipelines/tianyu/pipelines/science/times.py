@@ -21,11 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-import astropy.units as u
 import numpy as np
-from astropy.coordinates import AltAz, EarthLocation, SkyCoord
 from astropy.time import Time
-from astropy.utils import iers
 from astropy.utils.exceptions import AstropyWarning
 from erfa import ErfaWarning  # type: ignore[import-untyped]  # published without types
 from numpy.typing import NDArray
@@ -33,9 +30,7 @@ from numpy.typing import NDArray
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import FloatArray
 from tianyu.pipelines.science.moon import moon_at
-
-EPHEMERIS = "builtin"
-"""ERFA's series for the Earth: 15 km, or 50 µs, from the DE ephemerides, and no file."""
+from tianyu.pipelines.science.observer import AU_LIGHT_DAYS, Observer, along, observer_at
 
 
 @dataclass(frozen=True)
@@ -142,16 +137,17 @@ def frame_times(
     known = ~np.isnat(utc_mid)
     columns = np.full((9, utc_mid.size), np.nan)
     if known.any():
-        with _bundled_tables():
+        with _future_allowed():
             times = Time(utc_mid[known], scale="utc")
             columns[0, known] = times.jd
             site = _site(latitude_deg, longitude_deg, altitude_m)
-            centre = _direction(ra_deg, dec_deg)
-            if site is not None and centre is not None:
-                columns[1:4, known] = _barycentric(times, site, centre)
-                columns[4, known] = _airmass(times, site, centre)
-                columns[5, known] = _heliocentric(times, site, centre)
-                columns[6:9, known] = moon_at(times, site, centre, EPHEMERIS)
+            axes = _axes_of_field(ra_deg, dec_deg)
+            if site is not None and axes is not None:
+                observer = observer_at((times.jd1, times.jd2), **site)
+                columns[1:4, known] = _barycentric(observer, axes)
+                columns[4, known] = _airmass(observer, axes[0])
+                columns[5, known] = _heliocentric(times, observer, axes[0])
+                columns[6:9, known] = moon_at(observer, axes[0])
     return FrameTimes(utc_mid, *columns)
 
 
@@ -177,42 +173,37 @@ def _mid_exposure(
 
 
 @contextmanager
-def _bundled_tables() -> Iterator[None]:
-    """Keep astropy off the network, and content outside its bundled Earth orientation table.
-
-    There UT1 is taken as UTC: 0.9 s of the Earth's rotation, 1.4 µs of light-travel time.
-    """
-    with (
-        iers.conf.set_temp("auto_download", False),
-        iers.conf.set_temp("iers_degraded_accuracy", "ignore"),
-        iers.earth_orientation_table.set(iers.IERS_B.open()),
-        warnings.catch_warnings(),
-    ):
+def _future_allowed() -> Iterator[None]:
+    """Keep quiet about dates whose leap seconds are not known yet, and cannot be."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
-        # "dubious year": leap seconds to come are not known, and cannot be.
         warnings.simplefilter("ignore", ErfaWarning)
         yield
 
 
 def _site(
     latitude_deg: float | None, longitude_deg: float | None, altitude_m: float | None
-) -> EarthLocation | None:
+) -> dict[str, float] | None:
     """Return the place on the Earth, or None when it is not known."""
     if latitude_deg is None or longitude_deg is None:
         return None
-    _within(latitude_deg, -90.0, 90.0, "latitude_deg")
-    _within(longitude_deg, -180.0, 360.0, "longitude_deg")
-    height_m = _within(altitude_m or 0.0, -1000.0, 100_000.0, "altitude_m")
-    return EarthLocation.from_geodetic(longitude_deg, latitude_deg, height_m)
+    return {
+        "latitude_deg": _within(latitude_deg, -90.0, 90.0, "latitude_deg"),
+        "longitude_deg": _within(longitude_deg, -180.0, 360.0, "longitude_deg"),
+        "altitude_m": _within(altitude_m or 0.0, -1000.0, 100_000.0, "altitude_m"),
+    }
 
 
-def _direction(ra_deg: float | None, dec_deg: float | None) -> SkyCoord | None:
-    """Return the field's centre, or None when it is not known."""
+def _axes_of_field(ra_deg: float | None, dec_deg: float | None) -> FloatArray | None:
+    """Return unit vectors to the field's centre, its east and its north; None if not known."""
     if ra_deg is None or dec_deg is None:
         return None
-    _within(ra_deg, -360.0, 360.0, "ra_deg")
-    _within(dec_deg, -90.0, 90.0, "dec_deg")
-    return SkyCoord(ra_deg * u.deg, dec_deg * u.deg, frame="icrs")
+    ra = math.radians(_within(ra_deg, -360.0, 360.0, "ra_deg"))
+    dec = math.radians(_within(dec_deg, -90.0, 90.0, "dec_deg"))
+    towards_centre = (math.cos(dec) * math.cos(ra), math.cos(dec) * math.sin(ra), math.sin(dec))
+    east = (-math.sin(ra), math.cos(ra), 0.0)
+    north = (-math.sin(dec) * math.cos(ra), -math.sin(dec) * math.sin(ra), math.cos(dec))
+    return np.array([towards_centre, east, north])
 
 
 def _within(value: float, low: float, high: float, name: str) -> float:
@@ -222,40 +213,29 @@ def _within(value: float, low: float, high: float, name: str) -> float:
     return value
 
 
-def _barycentric(
-    times: Time, site: EarthLocation, centre: SkyCoord
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _barycentric(observer: Observer, axes: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return BJD_TDB at the centre, and its gradients in days per degree east and north.
 
     The light-travel time is r·n/c; the derivatives of the direction n by the standard
     coordinates at the centre are the unit vectors to the east and to the north.
     """
-    ra, dec = centre.ra.rad, centre.dec.rad
-    towards_centre = (math.cos(dec) * math.cos(ra), math.cos(dec) * math.sin(ra), math.sin(dec))
-    east = (-math.sin(ra), math.cos(ra), 0.0)
-    north = (-math.sin(dec) * math.cos(ra), -math.sin(dec) * math.sin(ra), math.cos(dec))
-    x, y, z = np.array([towards_centre, east, north]).T[:, :, np.newaxis]
-    directions = SkyCoord(x=x, y=y, z=z, representation_type="cartesian", frame="icrs")
-    travel = times.light_travel_time(directions, location=site, ephemeris=EPHEMERIS).to_value(u.day)
-    tdb = Time(times, location=site).tdb
-    # jd2 is small: added first, it keeps the digits that a Julian date has not.
-    bjd = tdb.jd1 + (tdb.jd2 + travel[0])
+    travel = [along(observer.barycentric_au, axis) * AU_LIGHT_DAYS for axis in axes]
+    # The second part is small: added first, it keeps the digits that a Julian date has not.
+    bjd = observer.tdb[0] + (observer.tdb[1] + travel[0])
     per_degree = math.radians(1.0)
     return bjd, travel[1] * per_degree, travel[2] * per_degree
 
 
-def _heliocentric(times: Time, site: EarthLocation, centre: SkyCoord) -> FloatArray:
+def _heliocentric(times: Time, observer: Observer, centre: FloatArray) -> FloatArray:
     """Return the Julian date in UTC at which the light passes the sun."""
-    travel = times.light_travel_time(
-        centre, kind="heliocentric", location=site, ephemeris=EPHEMERIS
-    )
-    return np.asarray(times.jd1 + (times.jd2 + travel.to_value(u.day)))
+    travel = along(observer.heliocentric_au, centre) * AU_LIGHT_DAYS
+    return np.asarray(times.jd1 + (times.jd2 + travel))
 
 
-def _airmass(times: Time, site: EarthLocation, centre: SkyCoord) -> FloatArray:
+def _airmass(observer: Observer, centre: FloatArray) -> FloatArray:
     """Return the airmass by Young's formula, which takes the altitude without refraction."""
-    altitude = centre.transform_to(AltAz(obstime=times, location=site)).alt.rad
-    cos_z = np.where(altitude > 0.0, np.sin(altitude), np.nan)
+    sine = np.sin(observer.altitude_rad(observer.apparent(centre)))
+    cos_z = np.where(sine > 0.0, sine, np.nan)
     upper = 1.002432 * cos_z**2 + 0.148386 * cos_z + 0.0096467
     lower = cos_z**3 + 0.149864 * cos_z**2 + 0.0102963 * cos_z + 0.000303978
     return np.asarray(upper / lower)

@@ -17,6 +17,7 @@ import numpy as np
 
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray, FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
+from tianyu.pipelines.science.quantiles import median_of, quantile_of
 
 MIN_FWHM_PIX = 1.0
 """Narrower than a pixel, along either axis, is no image of a star but a cosmic ray."""
@@ -105,7 +106,7 @@ def measure_peaks(
     for _ in range(2):  # the median width of the brightest sets the window of all
         fwhm = _windowed(pixels, mask, peaks[:_WINDOW_STARS], window, centre)[0][4]
         if fwhm.size:
-            window = float(np.clip(np.median(fwhm) / FWHM_PER_SIGMA, *_WINDOW_SIGMA_PIX))
+            window = float(np.clip(median_of(fwhm) / FWHM_PER_SIGMA, *_WINDOW_SIGMA_PIX))
     return _windowed(pixels, mask, peaks, window, centre)
 
 
@@ -129,7 +130,7 @@ def centroid_errors(fwhm_pix: FloatArray, flux: FloatArray, rms: FloatArray) -> 
     """
     if not fwhm_pix.size:
         return np.empty(0)
-    width2 = (float(np.median(fwhm_pix)) / FWHM_PER_SIGMA) ** 2
+    width2 = (median_of(fwhm_pix) / FWHM_PER_SIGMA) ** 2
     errors: FloatArray = np.sqrt(8.0 * np.pi) * width2 * rms / flux
     return errors
 
@@ -147,7 +148,7 @@ def _windowed(
         return np.empty((6, 0)), ok
     sigma = np.sqrt(major[ok] * minor[ok])
     # The window passes 1/(1 + (σ/σ_w)²) of a Gaussian; one σ for all keeps noise out of fluxes.
-    flux = m[ok, 0, 0] * (1.0 + (float(np.median(sigma)) / window) ** 2)
+    flux = m[ok, 0, 0] * (1.0 + (median_of(sigma) / window) ** 2)
     columns = [(x + dx)[ok], (y + dy)[ok], flux, pixels.ravel()[peaks[ok]]]
     return np.stack([*columns, sigma * FWHM_PER_SIGMA, major[ok] / minor[ok]]), ok
 
@@ -171,8 +172,8 @@ def _star_shaped(major: FloatArray, minor: FloatArray, candidate: BoolArray) -> 
     """Tell the candidates whose axes (σ, pixels) are a star's, on this frame too."""
     ok = candidate & (minor * FWHM_PER_SIGMA >= MIN_FWHM_PIX) & (major <= MAX_ELONGATION * minor)
     if ok.any():
-        ok &= major <= MAX_ELONGATION_RATIO * np.quantile(major[ok] / minor[ok], 0.25) * minor
-        ok &= minor >= MIN_WIDTH_RATIO * np.median(minor[ok])
+        ok &= major <= MAX_ELONGATION_RATIO * quantile_of(major[ok] / minor[ok], 0.25) * minor
+        ok &= minor >= MIN_WIDTH_RATIO * median_of(minor[ok])
     return ok
 
 

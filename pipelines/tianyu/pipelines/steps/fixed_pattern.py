@@ -11,6 +11,7 @@ from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import PermanentError
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
 from tianyu.pipelines.frames import raw_frames
+from tianyu.pipelines.kernels import compiled_kernels
 from tianyu.pipelines.measuring import FrameBuffers, remeasure_frame
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reading import read_ahead
@@ -21,9 +22,10 @@ from tianyu.pipelines.science.fixedpattern import (
     FEWEST_LOOKS,
     PATTERN_SIGMA,
     PatternFrames,
+    PatternMethod,
     frames_that_fit,
 )
-from tianyu.pipelines.science.footprints import star_footprints
+from tianyu.pipelines.science.footprints import Footprints
 from tianyu.pipelines.sky_meshes import load_sky_meshes
 from tianyu.pipelines.step import StepParameters, step
 from tianyu.schema.tables import Reduction, Source, SourcePosition
@@ -104,7 +106,7 @@ def _sample_frames(
     calibrators = Calibrators(
         context, parameters.calibration, load_reference(context).saturation_adu
     )
-    sample = PatternFrames(len(frames), frames[0].shape)
+    sample = PatternFrames(len(frames), frames[0].shape, pattern_method())
     buffers = FrameBuffers()
     arrivals = read_ahead(context, [files[frame.image_id] for frame in frames])
     for done, (frame, arrival) in enumerate(zip(frames, arrivals, strict=True)):
@@ -121,11 +123,21 @@ def _sample_frames(
         if frame.transform is None or frame.fwhm_pix is None:
             continue
         on_x, on_y = frame.transform.apply(x, y)
-        stars = star_footprints(
-            on_x, on_y, peak, fwhm_pix=frame.fwhm_pix, sky_rms=sky.rms, shape=frame.shape
-        )
-        sample.add(image.pixels, ~stars & (image.mask == 0), sky.rms)
+        stars = Footprints.of_stars(on_x, on_y, peak, fwhm_pix=frame.fwhm_pix, sky_rms=sky.rms)
+        sample.add(image.pixels, image.mask, stars, sky.rms)
     return sample
+
+
+def pattern_method() -> PatternMethod | None:
+    """Return the compiled functions; None where the settings want the plain ones."""
+    if not compiled_kernels():
+        return None
+    from tianyu.pipelines.science.kernels.pattern import (  # noqa: PLC0415 - slow to import
+        correct,
+        keep,
+    )
+
+    return PatternMethod(keep, correct)
 
 
 def _stars(context: StepContext) -> tuple[FloatArray, FloatArray, FloatArray]:

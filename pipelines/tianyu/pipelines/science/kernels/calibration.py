@@ -115,6 +115,28 @@ def _calibrate_run(
 ) -> None:
     """Calibrate the pixels left to right − 1 of a row; see :func:`calibrate_rows`."""
     counts, part, bits = raw[y, left:right], pixels[y, left:right], mask[y, left:right]
+    if overscan.size == 0 and offset.size and response.size:
+        # What most frames need, in one sweep.
+        offsets, responses = offset[y, left:right], response[y, left:right]
+        for x in range(part.size):
+            part[x] = (np.float32(counts[x]) - offsets[x]) * responses[x]
+    else:
+        _scale_run(counts, y, left, right, overscan, offset, response, part)
+    _mark_run(counts, y, left, right, fixed_mask, saturation, saturated_bit, bits)
+
+
+@compiled
+def _scale_run(
+    counts: AnyArray,
+    y: int,
+    left: int,
+    right: int,
+    overscan: FloatImage,
+    offset: FloatImage,
+    response: FloatImage,
+    part: FloatImage,
+) -> None:
+    """Write the pixels left to right − 1 of a row, given their counts; any part may be empty."""
     if overscan.size == 0:
         for x in range(part.size):
             part[x] = np.float32(counts[x])
@@ -134,12 +156,30 @@ def _calibrate_run(
         responses = response[y, left:right]
         for x in range(part.size):
             part[x] *= responses[x]
-    for x in range(part.size):
-        bits[x] = saturated_bit if counts[x] >= saturation else 0
+
+
+@compiled
+def _mark_run(
+    counts: AnyArray,
+    y: int,
+    left: int,
+    right: int,
+    fixed_mask: MaskImage,
+    saturation: int,
+    saturated_bit: int,
+    bits: MaskImage,
+) -> None:
+    """Write the mask of the pixels left to right − 1 of a row, given their counts."""
+    bit, none = np.uint8(saturated_bit), np.uint8(0)
+    # Counts are compared in 32 bits, not in the 64 of Python's integers.
+    ceiling = np.int32(min(max(saturation, -(2**31)), 2**31 - 1))
     if fixed_mask.size:
         fixed = fixed_mask[y, left:right]
-        for x in range(part.size):
-            bits[x] |= fixed[x]
+        for x in range(bits.size):
+            bits[x] = fixed[x] | (bit if np.int32(counts[x]) >= ceiling else none)
+    else:
+        for x in range(bits.size):
+            bits[x] = bit if np.int32(counts[x]) >= ceiling else none
 
 
 @compiled

@@ -14,6 +14,7 @@ import numpy as np
 
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
+from tianyu.pipelines.science.kernels.probes import guess_scales
 
 LEVELS = 256
 """Steps of the histogram."""
@@ -24,8 +25,8 @@ STEPS_PER_SIGMA = 10.0
 PLACES = LEVELS + 3
 """Of a counter: below the first step, the steps, above the last one, and the bad pixels."""
 
-PROBES_PER_AXIS = 8
-"""Pixels of a box, on each axis, that tell the scale of its histogram."""
+COUNTED = 4 * PLACES
+"""A box has four counters in turns: one place raised twice at once makes the processor wait."""
 
 LEAST_GOOD_FRACTION = 0.5
 """A box with fewer good pixels has no sky of its own."""
@@ -48,6 +49,7 @@ def measure_box_row(
     mask: MaskImage,
     row_edges: tuple[int, int],
     box_x: int,
+    histograms: AnyArray,
     level: FloatArray,
     sigma: FloatArray,
 ) -> None:
@@ -62,128 +64,141 @@ def measure_box_row(
         First row of pixels of the boxes, and the row after their last.
     box_x : int
         Width of a box; the last one may be narrower.
+    histograms : ndarray of int32, shape (mx · COUNTED,)
+        Working memory.
     level, sigma : ndarray, shape (mx,)
         Written; NaN for a box with fewer than half of its pixels good.
     """
     first, last = row_edges
-    probes = np.empty(PROBES_PER_AXIS * PROBES_PER_AXIS, np.float32)
-    histogram = np.empty(4 * PLACES, np.int32)
-    places = np.empty(box_x, np.int32)
+    n_boxes, nx = level.size, pixels.shape[1]
+    centre, scale = np.empty(n_boxes), np.empty(n_boxes)
+    guess_scales(pixels, mask, row_edges, box_x, centre, scale)
+    zero, per_width = np.empty(nx, np.float32), np.empty(nx, np.float32)
+    counter, places = np.empty(nx, np.int32), np.empty(nx, np.int32)
+    for box in range(n_boxes):
+        edge, width = _steps(centre[box], scale[box])
+        per_step = np.float32(1.0) / width if width > 0.0 else np.float32(0.0)
+        for x in range(box * box_x, min((box + 1) * box_x, nx)):
+            zero[x], per_width[x], counter[x] = edge, per_step, COUNTED * box + PLACES * (x & 3)
+    histograms[:] = 0
+    # Whole rows of pixels: 64 at a time cost more than twice as much.
+    for y in range(first, last):
+        _find_places(pixels[y], mask[y], zero, per_width, counter, places)
+        _count_places(places, histograms)
     sums = np.empty((3, LEVELS + 1), np.int64)
-    for box in range(level.size):
-        left, right = box * box_x, min((box + 1) * box_x, pixels.shape[1])
-        centre, scale = _probe(pixels, mask, first, last, left, right, probes)
-        level[box], sigma[box] = np.nan, np.nan
-        for _ in range(RESCALINGS):
-            if not scale > 0.0:
-                break
-            width = np.float32(scale / STEPS_PER_SIGMA)
-            zero = np.float32(centre - 0.5 * LEVELS * width)
-            edges = (first, last, left, right)
-            n = _count(pixels, mask, edges, zero, np.float32(1.0) / width, places, histogram)
-            if n - histogram[PLACES - 1] < LEAST_GOOD_FRACTION * n:
-                break
-            _accumulate(histogram, sums)
-            mode, median, spread = _clipped_mode(sums)
-            level[box] = zero + width * mode
-            sigma[box] = width * spread
-            # A histogram that is far too narrow or too coarse is made again.
-            middle = zero + width * median
-            if spread > LEVELS / 8.0:
-                centre, scale = middle, 4.0 * scale
-            elif spread < 0.3 * STEPS_PER_SIGMA and spread > 0.0 and median > 1.0:
-                centre, scale = middle, max(spread, 0.5) * width
-            elif median <= 1.0 or median >= LEVELS - 1.0:
-                centre, scale = middle, 4.0 * scale
-            else:
-                break
+    for box in range(n_boxes):
+        edges = first, last, box * box_x, min((box + 1) * box_x, nx)
+        histogram = histograms[COUNTED * box : COUNTED * (box + 1)]
+        level[box], sigma[box] = _measure_box(
+            pixels, mask, edges, centre[box], scale[box], histogram, sums
+        )
 
 
 @compiled
-def _probe(
+def _steps(centre: float, scale: float) -> tuple[float, float]:
+    """Return the lower edge of the first step of a histogram, and the width of the steps."""
+    width = np.float32(scale / STEPS_PER_SIGMA)
+    return np.float32(centre - 0.5 * LEVELS * width), width
+
+
+@compiled
+def _measure_box(
     pixels: FloatImage,
     mask: MaskImage,
-    first: int,
-    last: int,
-    left: int,
-    right: int,
-    probes: FloatImage,
+    edges: tuple[int, int, int, int],
+    centre: float,
+    scale: float,
+    histogram: AnyArray,
+    sums: AnyArray,
 ) -> tuple[float, float]:
-    """Return median and half the width of the central 68 % of a few good pixels of a box."""
-    n = 0
-    for i in range(PROBES_PER_AXIS):
-        y = first + (2 * i + 1) * (last - first) // (2 * PROBES_PER_AXIS)
-        for j in range(PROBES_PER_AXIS):
-            # Staggered, or all would lie in the same few columns.
-            x = left + (2 * j * PROBES_PER_AXIS + 2 * i + 1) * (right - left) // (
-                2 * PROBES_PER_AXIS * PROBES_PER_AXIS
-            )
-            if mask[y, x] == 0 and np.isfinite(pixels[y, x]):
-                probes[n] = pixels[y, x]
-                n += 1
-    if n < PROBES_PER_AXIS:
-        n = 0
-        # Few good pixels: those that come first.
-        for y in range(first, last):
-            for x in range(left, right):
-                if n < probes.size and mask[y, x] == 0 and np.isfinite(pixels[y, x]):
-                    probes[n] = pixels[y, x]
-                    n += 1
-        if n == 0:
-            return 0.0, 0.0
-    chosen = np.sort(probes[:n])
-    low, high = chosen[int(0.16 * n)], chosen[min(n - 1, int(0.84 * n))]
-    scale = 0.5 * (float(high) - float(low))
-    if scale <= 0.0:
-        scale = 0.25 * (float(chosen[n - 1]) - float(chosen[0]))
-    # A box without any noise: a thousandth of an ADU, or what a float32 can tell apart.
-    least = max(1e-3, 1e-5 * abs(float(chosen[n // 2])))
-    return float(chosen[n // 2]), max(scale, least)
+    """Return sky and noise of a box whose pixels were counted by the steps of the probes' scale.
+
+    The histogram is summed up over its four counters, and made again where it is far too narrow
+    or too coarse.
+    """
+    first, last, left, right = edges
+    n = (last - first) * (right - left)
+    level, sigma = np.nan, np.nan
+    for _ in range(RESCALINGS):
+        if not scale > 0.0:
+            break
+        zero, width = _steps(centre, scale)
+        _join_counters(histogram)
+        if n - histogram[PLACES - 1] < LEAST_GOOD_FRACTION * n:
+            break
+        _accumulate(histogram, sums)
+        mode, median, spread = _clipped_mode(sums)
+        level = zero + width * mode
+        sigma = width * spread
+        middle = zero + width * median
+        if spread > LEVELS / 8.0:
+            centre, scale = middle, 4.0 * scale
+        elif spread < 0.3 * STEPS_PER_SIGMA and spread > 0.0 and median > 1.0:
+            centre, scale = middle, max(spread, 0.5) * width
+        elif median <= 1.0 or median >= LEVELS - 1.0:
+            centre, scale = middle, 4.0 * scale
+        else:
+            break
+        _count_box(pixels, mask, edges, *_steps(centre, scale), histogram)
+    return level, sigma
 
 
 @compiled
-def _count(
+def _find_places(
+    values: FloatImage,
+    bits: MaskImage,
+    zero: FloatImage,
+    per_width: FloatImage,
+    counter: AnyArray,
+    places: AnyArray,
+) -> None:
+    """Write for each pixel of a row the index at which the histograms count it.
+
+    `counter` is where the counter of a pixel begins.
+    """
+    bottom, top = np.float32(0.0), np.float32(LEVELS + 1)
+    for i in range(values.size):
+        place = (values[i] - zero[i]) * per_width[i] + np.float32(1.0)
+        # Not a number is neither above nor below, and so a bad pixel.
+        is_good = (bits[i] == 0) & ((place > bottom) | (place <= bottom))
+        place = place if place > bottom else bottom
+        place = place if place < top else top
+        places[i] = counter[i] + (np.int32(place) if is_good else np.int32(PLACES - 1))
+
+
+@compiled
+def _count_places(places: AnyArray, histograms: AnyArray) -> None:
+    for i in range(places.size):
+        histograms[np.uint32(places[i])] += np.int32(1)
+
+
+@compiled
+def _count_box(
     pixels: FloatImage,
     mask: MaskImage,
     edges: tuple[int, int, int, int],
     zero: float,
-    per_width: float,
-    places: AnyArray,
+    width: float,
     histogram: AnyArray,
-) -> int:
-    """Count the pixels of a box by steps; return how many were looked at.
-
-    Four counters take turns, since one that is raised twice at once makes the processor wait; the
-    first one holds all of it in the end.
-    """
+) -> None:
+    """Count the pixels of one box by other steps, all in the first of its counters."""
     first, last, left, right = edges
+    size = right - left
+    zeros, per_widths = np.full(size, zero), np.full(size, np.float32(1.0) / width)
+    counter, places = np.zeros(size, np.int32), np.empty(size, np.int32)
     histogram[:] = 0
-    bottom, top = np.float32(0.0), np.float32(LEVELS + 1)
-    n = 0
     for y in range(first, last):
-        values, bits = pixels[y, left:right], mask[y, left:right]
-        for i in range(values.size):
-            place = (values[i] - zero) * per_width + np.float32(1.0)
-            # Not a number is neither above nor below, and so a bad pixel.
-            is_good = (bits[i] == 0) & ((place > bottom) | (place <= bottom))
-            place = place if place > bottom else bottom
-            place = place if place < top else top
-            places[i] = np.int32(place) if is_good else np.int32(PLACES - 1)
-        i = 0
-        while i + 3 < values.size:
-            histogram[np.uint32(places[i])] += 1
-            histogram[np.uint32(places[i + 1]) + PLACES] += 1
-            histogram[np.uint32(places[i + 2]) + 2 * PLACES] += 1
-            histogram[np.uint32(places[i + 3]) + 3 * PLACES] += 1
-            i += 4
-        while i < values.size:
-            histogram[np.uint32(places[i])] += 1
-            i += 1
-        n += values.size
+        part, bits = pixels[y, left:right], mask[y, left:right]
+        _find_places(part, bits, zeros, per_widths, counter, places)
+        _count_places(places, histogram)
+
+
+@compiled
+def _join_counters(histogram: AnyArray) -> None:
+    """Sum the four counters of a box up in the first one."""
     for step in range(PLACES):
         for counter in range(1, 4):
             histogram[step] += histogram[counter * PLACES + step]
-    return n
 
 
 @compiled

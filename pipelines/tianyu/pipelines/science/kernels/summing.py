@@ -1,4 +1,4 @@
-"""Adding a frame to an exact stack, a strip of rows in one sweep."""
+"""Adding a frame to an exact stack in one sweep, row by row while a row is in the cache."""
 
 import numpy as np
 
@@ -7,15 +7,21 @@ from tianyu.pipelines.science.kernels.jit import compiled
 
 
 @compiled
-def highest_step(
+def add_rows(
     pixels: FloatImage,
     mask: MaskImage,
     ignored: int,
     window: tuple[int, int, int, int],
     steps_per_adu: float,
     limit: float,
-) -> float:
-    """Return the largest absolute value of the good pixels of a window, in whole steps.
+    flipped: bool,
+    sign: int,
+    total: AnyArray,
+    count: AnyArray,
+    corner: tuple[int, int],
+    room: int,
+) -> tuple[int, int]:
+    """Add the rounded pixels of a window to the sums, and one to the counts of the good ones.
 
     Parameters
     ----------
@@ -28,46 +34,7 @@ def highest_step(
         First row, row after the last, first column, column after the last.
     steps_per_adu : float
     limit : float
-        What exceeds it counts as it.
-    """
-    first, last, left, right = window
-    # Positive floats are in the order of their bits, and whole numbers are compared many at a time.
-    bits, use, top = pixels.view(np.int32), np.uint8(255 ^ ignored), np.int32(0)
-    # What overflows when it is put into steps is not finite.
-    highest = np.empty(1, np.float32)
-    highest[0] = np.float32(3.4028234663852886e38 / steps_per_adu)
-    largest = highest.view(np.int32)[0]
-    for y in range(first, last):
-        part, marks = bits[y, left:right], mask[y, left:right]
-        for x in range(part.size):
-            size = part[x] & np.int32(0x7FFFFFFF)
-            good = ((marks[x] & use) == 0) & (size <= largest)
-            size = size if good else np.int32(0)
-            top = size if size > top else top
-    highest.view(np.int32)[0] = top
-    return min(np.rint(np.float64(highest[0]) * steps_per_adu), limit)
-
-
-@compiled
-def add_steps(
-    pixels: FloatImage,
-    mask: MaskImage,
-    ignored: int,
-    window: tuple[int, int, int, int],
-    steps_per_adu: float,
-    limit: float,
-    flipped: bool,
-    sign: int,
-    total: AnyArray,
-    count: AnyArray,
-    corner: tuple[int, int],
-) -> None:
-    """Add the rounded pixels of a window to the sums, and one to the counts of the good ones.
-
-    Parameters
-    ----------
-    pixels, mask, ignored, window, steps_per_adu, limit
-        As of :func:`highest_step`.
+        What exceeds it, in steps, counts as it.
     flipped : bool
         The window is turned by 180° before.
     sign : int
@@ -77,23 +44,49 @@ def add_steps(
     corner : tuple of int
         Row and column of the sums that the window's first pixel, or when flipped its last one,
         goes to.
+    room : int
+        Steps that the type of the sums has left. A row with more of them is not added.
+
+    Returns
+    -------
+    rows : int
+        How many rows of the sums were added to: all, or those before one that needs more room.
+    highest : int
+        Largest absolute value in steps, that of the row without room included.
     """
     first, last, left, right = window
     scale, top, use = np.float32(steps_per_adu), np.float32(limit), np.uint8(255 ^ ignored)
-    values, marks = np.empty(right - left, np.float32), np.empty(right - left, np.uint8)
+    width, highest = right - left, np.int32(0)
+    steps, ones = np.empty(width, np.int32), np.empty(width, np.int16)
+    one = np.int16(sign)
     for k in range(last - first):
+        row = last - 1 - k if flipped else first + k
+        part, bits = pixels[row, left:right], mask[row, left:right]
+        peak = np.int32(0)
+        # Whole types of one width in each loop: as many at once as the processor can.
+        for x in range(width):
+            value = np.rint(part[x] * scale)
+            good = ((bits[x] & use) == 0) & (abs(value) < np.float32(np.inf))
+            value = value if value < top else top
+            value = value if value > -top else -top
+            steps[x] = np.int32(value if good else np.float32(0.0))
+            ones[x] = one if good else np.int16(0)
+        for x in range(width):
+            size = abs(steps[x])
+            peak = size if size > peak else peak
+        highest = peak if peak > highest else highest
+        if peak > room:
+            return k, highest
+        sums = total[corner[0] + k, corner[1] : corner[1] + width]
+        counts = count[corner[0] + k, corner[1] : corner[1] + width]
         if flipped:
-            part, bits = pixels[last - 1 - k, left:right], mask[last - 1 - k, left:right]
-            for x in range(values.size):
-                values[x], marks[x] = part[values.size - 1 - x], bits[values.size - 1 - x]
+            steps[:], ones[:] = steps[::-1].copy(), ones[::-1].copy()
+        if sign < 0:
+            for x in range(width):
+                sums[x] -= steps[x]
         else:
-            values[:], marks[:] = pixels[first + k, left:right], mask[first + k, left:right]
-        sums = total[corner[0] + k, corner[1] : corner[1] + values.size]
-        counts = count[corner[0] + k, corner[1] : corner[1] + values.size]
-        for x in range(values.size):
-            steps = np.rint(values[x] * scale)
-            good = ((marks[x] & use) == 0) & (abs(steps) < np.float32(np.inf))
-            steps = steps if steps < top else top
-            steps = steps if steps > -top else -top
-            sums[x] += sign * np.int32(steps if good else np.float32(0.0))
-            counts[x] += sign if good else 0
+            for x in range(width):
+                sums[x] += steps[x]
+        for x in range(width):
+            counts[x] += ones[x]
+    return last - first, highest
