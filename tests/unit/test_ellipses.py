@@ -15,7 +15,7 @@ from tianyu.pipelines.measuring import MeasuredFrame
 from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
 from tianyu.pipelines.science.apertureshape import ROUND, ApertureShape, shape_of_ellipticity
 from tianyu.pipelines.science.circles import circle_sums, mask_flags
-from tianyu.pipelines.science.ellipses import ellipse_flags, ellipse_sums
+from tianyu.pipelines.science.ellipses import ASIDE_PIX, ellipse_flags, ellipse_sums
 from tianyu.pipelines.science.flags import FluxFlag
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.noise import circle_noise_area, ellipse_noise_area
@@ -44,10 +44,23 @@ def test_an_ellipse_has_the_area_of_its_circle_and_agrees_with_photutils(x, y, r
     flat, _ = ellipse_sums(np.ones_like(stamps), bits, *at, np.array([r]), shape)
     assert flat[0, 0] == pytest.approx(math.pi * r**2, rel=1e-5)
     a, b = shape.semi_axes(r)
-    place = (size // 2 + x, size // 2 + y)
+    # Where SEP is asked, and for the same reason.
+    place = (size // 2 + x + ASIDE_PIX[0], size // 2 + y + ASIDE_PIX[1])
     other = EllipticalAperture(place, a, b, math.radians(angle))
     theirs = aperture_photometry(stamps[0].astype(float), other, method="exact")["aperture_sum"]
     assert sums[0, 0] == pytest.approx(theirs[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("angle", [-90.0, -45.0, 0.0, 1.0, 15.0, 30.0, 45.0])
+@pytest.mark.parametrize("q", [0.25, 0.36, 1.0])
+def test_rims_through_corners_of_pixels_are_summed_too(q, angle):
+    """Places in eighths of a pixel, radii in halves: SEP's own sums are NaN or wrong in some."""
+    places = np.mgrid[-4:5, -4:5].reshape(2, -1) / 8.0
+    ones = np.ones((places.shape[1], 33, 33), np.float32)
+    radii = np.arange(3, 15) / 2.0
+    clear = np.zeros(ones.shape, np.uint8)
+    sums, _ = ellipse_sums(ones, clear, *places, radii, ApertureShape(q, angle))
+    np.testing.assert_allclose(sums / (math.pi * radii**2), 1.0, rtol=1e-9)
 
 
 @given(PLACE, PLACE, st.floats(1.0, 6.0), ANGLE)

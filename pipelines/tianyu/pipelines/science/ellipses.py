@@ -21,6 +21,11 @@ from tianyu.pipelines.science.stamps import LEFT_OUT, UNDER_STAR, cut_stamps
 TOUCHED_PIX2 = 1e-6
 """Area of a marked pixel from which an ellipse touches it: above the rounding of SEP's overlap."""
 
+ASIDE_PIX = (6.18e-7, 4.14e-7)
+"""SEP is asked this far off in x and y. Where a rim runs exactly through a corner of a pixel, as
+on half pixels at 0°, its exact overlap may be no number, or up to five times the area: in 0.8 % of
+30 000 such places. A millionth of a pixel aside it was right to 1e-14 in 120 000 of them."""
+
 
 def ellipse_sums(
     stamps: AnyArray,
@@ -142,7 +147,7 @@ def _sums(
     """Sum ellipses on square images laid on one another, (n, r)."""
     n, size, _ = images.shape
     mosaic, first = np.ascontiguousarray(images).reshape(n * size, size), size // 2
-    place = first + x, first + size * np.arange(n) + y
+    place = first + x + ASIDE_PIX[0], first + size * np.arange(n) + y + ASIDE_PIX[1]
     theta = math.radians(upright(shape.angle_deg))  # SEP refuses more than a right angle
     sums = [
         sep.sum_ellipse(mosaic, *place, *shape.semi_axes(radius), theta, subpix=0)[0]
