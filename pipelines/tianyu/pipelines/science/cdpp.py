@@ -186,7 +186,7 @@ def expected_cdpp(
         (WHITE_CURVES, time.size)
     )
     measured = measure_cdpp(time, white, scales).ppm / WHITE_SIGMA
-    of_white = _mixture_sigma(np.asarray(weights.sum(axis=1))[None, :])[0]
+    of_white = _mixture_sigma(np.asarray(weights.sum(axis=1), dtype=np.float64)[None, :])[0]
     return np.asarray(_mixture_sigma(of_windows) * finite_median(measured) / of_white)
 
 
@@ -263,7 +263,8 @@ def _squared_response(time: FloatArray, scales: CdppScales) -> csr_array:
     count = window.sum(axis=1)
     usable = (count >= MIN_WINDOW_FILL * count.max(initial=1)) & (row[0][:, 0] > 0)
     squared = (window - window @ smoother).power(2).multiply(count[:, None] ** -2.0)
-    return csr_array(squared)[usable]
+    chosen: csr_array = csr_array(squared)[usable]
+    return chosen
 
 
 def _white_noise_response(time: FloatArray, scales: CdppScales) -> float:
