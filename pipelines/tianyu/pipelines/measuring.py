@@ -22,6 +22,7 @@ from tianyu.pipelines.science.arrays import (
 )
 from tianyu.pipelines.science.blank import plain_extremes, refuse_blank
 from tianyu.pipelines.science.calibrate import Calibrator
+from tianyu.pipelines.science.cosmics import find_cosmic_rays
 from tianyu.pipelines.science.ellipses import EllipticalLight
 from tianyu.pipelines.science.footprints import star_footprints
 from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
@@ -228,6 +229,23 @@ def mark_trails_between(image: MeasuredFrame, stars: StarList) -> MeasuredFrame:
         shape=(image.mask.shape[0], image.mask.shape[1]),
     )
     return mark_trails(image, under_stars, fwhm)
+
+
+def mark_cosmic_rays(image: MeasuredFrame, gain_e_per_adu: float) -> MeasuredFrame:
+    """Return a frame with COSMIC_RAY in its mask where rays have hit it.
+
+    Parameters
+    ----------
+    image : MeasuredFrame
+        Whose stars are wide enough:
+        see :func:`~tianyu.pipelines.science.cosmics.check_possible`.
+    gain_e_per_adu : float
+        For the photon noise of stars.
+    """
+    hit = find_cosmic_rays(
+        image.pixels, image.mask, sky_rms=image.sky.rms, gain_e_per_adu=gain_e_per_adu
+    )
+    return replace(image, mask=image.mask | hit * np.uint8(MaskBit.COSMIC_RAY))
 
 
 def stars_of(frame: MeasuredFrame) -> StarList:
