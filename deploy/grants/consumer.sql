@@ -27,6 +27,7 @@ GRANT INSERT ON `tianyu`.source_position TO 'tianyu_consumer'@'%';
 GRANT INSERT ON `tianyu`.cross_match TO 'tianyu_consumer'@'%';
 GRANT INSERT ON `tianyu`.source_photometry TO 'tianyu_consumer'@'%';
 GRANT INSERT ON `tianyu`.aperture TO 'tianyu_consumer'@'%';
+GRANT INSERT ON `tianyu`.aperture_ellipse TO 'tianyu_consumer'@'%';
 GRANT INSERT ON `tianyu`.flux TO 'tianyu_consumer'@'%';
 GRANT INSERT ON `tianyu`.relative_flux TO 'tianyu_consumer'@'%';
 GRANT INSERT ON `tianyu`.flux_level TO 'tianyu_consumer'@'%';

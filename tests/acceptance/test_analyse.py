@@ -81,7 +81,7 @@ def test_precision_is_near_theory(night: tuple[Path, NightTruth], tmp_path: Path
     folder, _ = night
     found = answer(folder, "analyse", "--precision", "--out", str(tmp_path))
     assert found["missing"] == []
-    assert all(0.6 < of["ratio"] < 1.6 for of in found["classes"])
+    assert all(0.8 < of["ratio"] < 1.25 for of in found["classes"])
     assert found["classes"][0]["cdpp"] < found["classes"][2]["cdpp"]
 
 

@@ -50,8 +50,23 @@ def hosts(truth: tuple[NightTruth, Path]) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
+def bare(truth: tuple[NightTruth, Path]) -> np.ndarray:
+    """The barest places of the frame that is hit, from light of stars and trail; pixels."""
+    night, _ = truth
+    stars = np.column_stack(night.positions(5))
+    x, y = (axis.ravel() for axis in np.mgrid[30:226:10, 30:226:10])
+    distance = np.hypot(x[:, None] - stars[:, 0], y[:, None] - stars[:, 1]).min(axis=1)
+    distance[from_trail(x, y) < 20.0] = 0.0
+    chosen = np.argsort(-distance)[:N_HIT]
+    return np.column_stack([x[chosen], y[chosen]])
+
+
+@pytest.fixture(scope="module")
 def reduced(
-    truth: tuple[NightTruth, Path], hosts: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+    truth: tuple[NightTruth, Path],
+    hosts: np.ndarray,
+    bare: np.ndarray,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Answer:
     _, frames = truth
 
@@ -59,6 +74,8 @@ def reduced(
         struck = pixels.astype(np.int64)
         for x, y in np.rint(hosts).astype(int):
             struck[y : y + 2, x + 3] += 3000  # beside the core, where LA Cosmic can tell it
+        for x, y in bare:
+            struck[y : y + 2, x : x + 3] += 2000
         return np.minimum(struck, 65535).astype(np.uint16)
 
     spoil(frames / CROSSED, with_trail)
@@ -68,7 +85,7 @@ def reduced(
         answer = run(
             "reduce", frames, "--out", tmp_path_factory.mktemp("out"),
             "--set", "calibrate_align.trails=true", "--set", "extract_flux.trails=true",
-            "--set", "extract_flux.cosmic_rays=true",
+            "--set", "extract_flux.cosmic_rays=true", "--set", "calibrate_align.cosmic_rays=true",
         )  # fmt: skip
     assert answer.code == 0, answer.text
     return answer
@@ -107,6 +124,13 @@ def test_the_trail_leaves_no_sources_in_the_template(
     near = from_trail(x, y) < 8.0
     distance = np.hypot(x[near, None] - stars[:, 0], y[near, None] - stars[:, 1]).min(axis=1)
     assert (distance > 3.0).sum() == 0
+
+
+def test_cosmic_rays_leave_no_sources_in_the_template(reduced: Answer, bare: np.ndarray) -> None:
+    """A twelfth of each would be 30σ of the template in six pixels: left in, they are sources."""
+    x, y, _, _ = points(reduced, HIT)
+    distance = np.hypot(x[:, None] - bare[:, 0] - 1.0, y[:, None] - bare[:, 1] - 0.5).min(axis=0)
+    assert (distance > 4.0).all()
 
 
 def test_stars_hit_by_cosmic_rays_are_flagged(reduced: Answer, hosts: np.ndarray) -> None:

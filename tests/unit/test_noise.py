@@ -126,6 +126,13 @@ def test_the_budget_adds_in_quadrature():
     assert float(budget.relative) == pytest.approx(math.sqrt(12_900) / 10_000)
 
 
+def test_the_sky_of_the_budget_counts_as_in_the_errors():
+    """No source, all noise in the pixels: the budget is the measured error."""
+    areas = {"noise_area_pix": 45.0, "annulus_area_pix": 200.0, "background_variance_factor": 1.06}
+    budget = theoretical_noise(0.0, area_pix=50.0, sky_e_per_pix=9.0, readout_e=0.0, **areas)
+    assert float(budget.sky_e) == pytest.approx(float(flux_error(0.0, 50.0, 3.0, 1.0, **areas)))
+
+
 def test_the_budget_takes_arrays_and_gives_no_relative_noise_of_no_flux():
     budget = theoretical_noise(
         np.array([100.0, 0.0, -5.0]), area_pix=4.0, sky_e_per_pix=1.0, readout_e=1.0

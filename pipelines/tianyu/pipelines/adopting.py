@@ -11,16 +11,20 @@ from sqlalchemy import Connection, Table, func, insert, literal, select
 
 from tianyu.pipelines.errors import MissingInputError
 from tianyu.schema.base import Base
-from tianyu.schema.tables import Aperture, Flux, Frame, ReferenceFrame, SkyMesh
+from tianyu.schema.tables import Aperture, ApertureEllipse, Flux, Frame, ReferenceFrame, SkyMesh
 
 ADOPTABLE: Mapping[str, type[Base]] = {
     "reference_frame": ReferenceFrame,
     "frame": Frame,
     "sky_mesh": SkyMesh,
     "aperture": Aperture,
+    "aperture_ellipse": ApertureEllipse,
     "flux": Flux,
 }
 """Kinds of data that are rows of one run each, and their tables."""
+
+ONLY_WHERE_ASKED = frozenset({"aperture_ellipse"})
+"""Kinds that a run may rightly have no rows of."""
 
 
 def copy_rows(
@@ -31,7 +35,8 @@ def copy_rows(
     Raises
     ------
     MissingInputError
-        If a kind has no rows: the run has been purged, or never got so far.
+        If a kind that every run has is without rows: the run has been purged, or never got so
+        far.
     """
     counts = {}
     for kind in kinds:
@@ -41,7 +46,7 @@ def copy_rows(
         connection.execute(insert(table).from_select([table.c.run_id, *others], rows))
         here = select(func.count()).select_from(table).where(table.c.run_id == to_run)
         counts[kind] = connection.scalar(here) or 0
-        if not counts[kind]:
+        if not counts[kind] and kind not in ONLY_WHERE_ASKED:
             raise MissingInputError(
                 f"run {from_run} has left no {kind.replace('_', ' ')} to take over; publish again "
                 "without what it measured (--fresh)"

@@ -12,13 +12,8 @@ from tianyu.pipelines.errors import MissingInputError, UnusableDataError
 from tianyu.pipelines.measuring import MeasuredFrame, light_reader
 from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
 from tianyu.pipelines.science.apertures import ApertureFluxes, measure_light
-from tianyu.pipelines.science.arrays import (
-    AnyArray,
-    BoolArray,
-    FloatArray,
-    IntArray,
-    MaskImage,
-)
+from tianyu.pipelines.science.apertureshape import ROUND, ApertureShape
+from tianyu.pipelines.science.arrays import AnyArray, BoolArray, FloatArray, IntArray, MaskImage
 from tianyu.pipelines.science.flags import FluxFlag
 from tianyu.pipelines.science.footprints import star_footprints
 from tianyu.pipelines.science.gain import MeasuredGain
@@ -90,18 +85,27 @@ def following(plan: FluxPlan, fwhm_pix: float | None) -> FluxPlan:
         radius * scale if is_scaled else radius
         for radius, is_scaled in zip(plan.radii_pix, plan.is_scaled, strict=True)
     )
-    inner, outer = plan.annulus_pix
-    beyond = max(0.0, max(followed) + 1.0 - inner)
     return replace(
         plan,
         radii_pix=followed,
         fwhm_pix=plan.fwhm_pix * scale,
-        annulus_pix=(inner + beyond, outer + beyond),
+        annulus_pix=beyond(plan.annulus_pix, max(followed)),
     )
 
 
+def beyond(annulus_pix: tuple[float, float], reach_pix: float) -> tuple[float, float]:
+    """Return the ring, moved out until it is a pixel outside an aperture that reaches so far."""
+    inner, outer = annulus_pix
+    step = max(0.0, reach_pix + 1.0 - inner)
+    return inner + step, outer + step
+
+
 def measure_sources(
-    image: MeasuredFrame, transform: AffineTransform, plan: FluxPlan, gain: float | None
+    image: MeasuredFrame,
+    transform: AffineTransform,
+    plan: FluxPlan,
+    gain: float | None,
+    shape: ApertureShape = ROUND,
 ) -> ApertureFluxes:
     """Measure every source of a plan in one frame.
 
@@ -113,15 +117,19 @@ def measure_sources(
     plan : FluxPlan
     gain : float or None
         Electrons per ADU; None: fluxes stay in ADU.
+    shape : ApertureShape, optional
+        Of the apertures on this frame. The annulus gives way to ellipses that would reach it.
     """
     x, y = transform.apply(plan.x, plan.y)
     # Radii that follow the FWHM may pass or meet fixed ones.
     radii, aperture = np.unique(plan.radii_pix, return_inverse=True)
+    largest = shape.semi_axes(float(radii[-1]))[0]
+    annulus = plan.annulus_pix if shape.is_round else beyond(plan.annulus_pix, largest)
     fluxes = measure_light(
-        light_reader(image.pixels, background_mask(image.mask, x, y, image.sky.rms, plan)),
+        light_reader(image.pixels, background_mask(image.mask, x, y, image.sky.rms, plan), shape),
         x,
         y,
-        ApertureGeometry(tuple(radii.tolist()), plan.annulus_pix),
+        ApertureGeometry(tuple(radii.tolist()), annulus, shape),
         sky_rms=image.sky.rms_at(x, y),
         gain=gain,
         noise_gain=plan.noise_gain,
@@ -234,7 +242,6 @@ def load_plan(
     # With fixed radii only, the smallest is taken for the width of the stars.
     fwhm = scaled[0] if scaled else radii[0].radius_pix
     inner, outer = (factor * fwhm for factor in annulus_fwhm)
-    beyond = max(0.0, radii[-1].radius_pix + 1.0 - inner)
     return FluxPlan(
         source_id=np.array([s.source_id for s in sources]),
         x=np.array([s.x for s in sources]),
@@ -244,7 +251,7 @@ def load_plan(
         ),
         is_forced=np.array([bool(s.is_forced) for s in sources]),
         radii_pix=tuple(r.radius_pix for r in radii),
-        annulus_pix=(inner + beyond, outer + beyond),
+        annulus_pix=beyond((inner, outer), radii[-1].radius_pix),
         fwhm_pix=fwhm,
         noise_gain=None if gain is None else gain.e_per_adu,
         is_scaled=tuple(bool(r.fwhm_factor) for r in radii),

@@ -11,6 +11,7 @@ import numpy as np
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.kernels import compiled_kernels
+from tianyu.pipelines.science.apertureshape import ROUND, ApertureShape
 from tianyu.pipelines.science.arrays import (
     AnyArray,
     BoolArray,
@@ -21,6 +22,8 @@ from tianyu.pipelines.science.arrays import (
 )
 from tianyu.pipelines.science.blank import plain_extremes, refuse_blank
 from tianyu.pipelines.science.calibrate import Calibrator
+from tianyu.pipelines.science.cosmics import find_cosmic_rays
+from tianyu.pipelines.science.ellipses import EllipticalLight
 from tianyu.pipelines.science.footprints import star_footprints
 from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
 from tianyu.pipelines.science.light import FrameLight, LightReader
@@ -74,9 +77,17 @@ class MeasuredFrame:
     maxima: IntArray | None = None
 
 
-def light_reader(pixels: FloatImage, mask: MaskImage) -> LightReader:
-    """Return what reads the light about sources of a sky-subtracted frame, shape ``(ny, nx)``."""
+def light_reader(pixels: FloatImage, mask: MaskImage, shape: ApertureShape = ROUND) -> LightReader:
+    """Return what reads the light about sources of a sky-subtracted frame, shape ``(ny, nx)``.
+
+    ``shape`` is that of the apertures; ellipses are summed by SEP whatever the settings want.
+    """
     pixels, mask = np.ascontiguousarray(pixels, np.float32), np.ascontiguousarray(mask)
+    circles = _reader_of_circles(pixels, mask)
+    return circles if shape.is_round else EllipticalLight(circles, pixels, mask)
+
+
+def _reader_of_circles(pixels: FloatImage, mask: MaskImage) -> LightReader:
     if not compiled_kernels():
         return FrameLight(pixels, mask)
     from tianyu.pipelines.science.kernels.light import CompiledLight  # noqa: PLC0415 - slow
@@ -218,6 +229,23 @@ def mark_trails_between(image: MeasuredFrame, stars: StarList) -> MeasuredFrame:
         shape=(image.mask.shape[0], image.mask.shape[1]),
     )
     return mark_trails(image, under_stars, fwhm)
+
+
+def mark_cosmic_rays(image: MeasuredFrame, gain_e_per_adu: float) -> MeasuredFrame:
+    """Return a frame with COSMIC_RAY in its mask where rays have hit it.
+
+    Parameters
+    ----------
+    image : MeasuredFrame
+        Whose stars are wide enough:
+        see :func:`~tianyu.pipelines.science.cosmics.check_possible`.
+    gain_e_per_adu : float
+        For the photon noise of stars.
+    """
+    hit = find_cosmic_rays(
+        image.pixels, image.mask, sky_rms=image.sky.rms, gain_e_per_adu=gain_e_per_adu
+    )
+    return replace(image, mask=image.mask | hit * np.uint8(MaskBit.COSMIC_RAY))
 
 
 def stars_of(frame: MeasuredFrame) -> StarList:

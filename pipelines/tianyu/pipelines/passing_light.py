@@ -8,10 +8,10 @@ from pydantic import Field
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.flux_plan import FluxPlan, background_mask
-from tianyu.pipelines.measuring import MeasuredFrame, mark_trails
+from tianyu.pipelines.measuring import MeasuredFrame, mark_cosmic_rays, mark_trails
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.run_notes import tell
-from tianyu.pipelines.science.cosmics import check_possible, find_cosmic_rays
+from tianyu.pipelines.science.cosmics import check_possible
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.stamps import UNDER_STAR
 from tianyu.pipelines.science.transform import AffineTransform
@@ -62,19 +62,14 @@ def mark_passing_light(
     """
     if not (wanted.cosmic_rays or wanted.trails):
         return image
-    mask = image.mask.copy()
+    mask = image.mask
     if wanted.trails:
         x, y = transform.apply(plan.x, plan.y)
         under_stars = (background_mask(mask, x, y, image.sky.rms, plan) & UNDER_STAR) != 0
-        mask |= mark_trails(image, under_stars, fwhm_pix or plan.fwhm_pix).mask
+        mask = mark_trails(image, under_stars, fwhm_pix or plan.fwhm_pix).mask
     if wanted.cosmic_rays and plan.noise_gain is not None:
-        hit = find_cosmic_rays(
-            image.pixels,
-            image.mask,
-            sky_rms=image.sky.rms,
-            gain_e_per_adu=plan.noise_gain,
-        )
-        mask[hit] |= np.uint8(MaskBit.COSMIC_RAY)
+        # A ray in a trail is a ray as well.
+        mask = mask | mark_cosmic_rays(image, plan.noise_gain).mask
     return replace(image, mask=mask)
 
 

@@ -21,6 +21,25 @@ class Aperture(Base):
     fwhm_factor: Mapped[float | None] = mapped_column(comment="radius / median FWHM; NULL: fixed")
 
 
+class ApertureEllipse(Base):
+    """The ellipse in which a run measured the sources of one frame; without a row, circles.
+
+    An aperture of ``radius_pix`` r has semi-axes r·√(1/q) and r·√q: the area of the circle.
+    """
+
+    __tablename__ = "aperture_ellipse"
+
+    run_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    image_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    axis_ratio: Mapped[float] = mapped_column(
+        SINGLE, comment="minor over major axis q; 1: the frame's stars are round, circles"
+    )
+    angle_deg: Mapped[float] = mapped_column(
+        SINGLE, comment="major axis from the frame's +x towards +y, degrees"
+    )
+    n_stars: Mapped[int | None] = mapped_column(comment="that told it; NULL: given by parameters")
+
+
 class Flux(Base):
     """One source in one frame through one aperture."""
 

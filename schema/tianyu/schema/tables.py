@@ -13,6 +13,7 @@ from tianyu.schema.engine_tables import (
 )
 from tianyu.schema.flux_tables import (
     Aperture,
+    ApertureEllipse,
     Flux,
     FluxLevel,
     ReferenceGroup,
@@ -53,6 +54,7 @@ metadata = Base.metadata
 
 __all__ = [
     "Aperture",
+    "ApertureEllipse",
     "Attempt",
     "Base",
     "CrossMatch",

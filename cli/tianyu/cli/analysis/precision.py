@@ -7,16 +7,21 @@ import numpy as np
 
 from tianyu.cli.queries.instrument_facts import InstrumentFacts
 from tianyu.cli.queries.run_curves import RunCurves
-from tianyu.pipelines.flux_plan import ANNULUS_FWHM
+from tianyu.pipelines.flux_plan import ANNULUS_FWHM, beyond
+from tianyu.pipelines.science.annulus import ANNULUS_VARIANCE_FACTOR
 from tianyu.pipelines.science.arrays import FloatArray
-from tianyu.pipelines.science.cdpp import measure_cdpp
-from tianyu.pipelines.science.noise import NoiseBudget, scintillation, theoretical_noise
+from tianyu.pipelines.science.cdpp import expected_cdpp, measure_cdpp
+from tianyu.pipelines.science.noise import (
+    NoiseBudget,
+    circle_noise_area,
+    scintillation,
+    theoretical_noise,
+)
 from tianyu.pipelines.science.scatter import finite_median
 from tianyu.pipelines.science.transitfit import night_numbers
 
 PARTS = ("source", "sky", "readout", "scintillation")
 N_CLASS = 3
-PPM = 1e6
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,13 @@ class Precision:
 def measure_precision(curves: RunCurves, facts: InstrumentFacts) -> Precision:
     """Measure the 0.5 h CDPP after the 1 h filter, and compute the theoretical one.
 
-    Theory is the CCD equation with the mean flux, the sky and airmass of each frame, in the
-    aperture of each source; its quadratic mean over frames is multiplied by the response of
-    the filter and the windows to white noise. Without a gain there is no photon noise of the
-    source, and the sky's measured rms stands for sky and read-out together.
+    Theory is the CCD equation with the flux, the noise of the sky and the airmass of each
+    frame, in the aperture of each source. The noise of a pixel is that in the ring about the
+    source, and it counts as often as in the errors of the fluxes: the mesh takes the wings of
+    stars for noise. Both predictions, theory and the stored errors, become what the measure
+    would show of such noise (:func:`~tianyu.pipelines.science.cdpp.expected_cdpp`). Without a
+    gain there is no photon noise of the source, and the noise of the ring stands for sky and
+    read-out together.
 
     Parameters
     ----------
@@ -79,10 +87,14 @@ def measure_precision(curves: RunCurves, facts: InstrumentFacts) -> Precision:
     cdpp = measure_cdpp(curves.time[here], curves.flux[:, here])
     response = cdpp.white_noise_response
     budget, missing = _budget(curves, facts, here)
-    factor = PPM * response
-    flux = np.where(budget.flux_e > 0, budget.flux_e, np.nan)
-    parts = {name: factor * _rms(getattr(budget, f"{name}_e") / flux) for name in PARTS}
-    from_errors = factor * _rms(np.where(np.isfinite(curves.flux), curves.error, np.nan)[:, here])
+    time, flux = curves.time[here], np.where(budget.flux_e > 0, budget.flux_e, np.nan)
+    theory = expected_cdpp(time, budget.relative)
+    total = _rms(budget.relative)
+    # Parts are shared out by their quadratic means, so that they add up to theory.
+    share = theory / np.where(total > 0, total, np.nan)
+    parts = {name: share * _rms(getattr(budget, f"{name}_e") / flux) for name in PARTS}
+    errors = np.where(np.isfinite(curves.flux), curves.error, np.nan)[:, here]
+    from_errors = expected_cdpp(time, errors)
     found = Precision(curves, cdpp.ppm, parts, from_errors, response, missing, [])
     found.classes.extend(_classes(found))
     return found
@@ -100,8 +112,10 @@ def _budget(curves: RunCurves, facts: InstrumentFacts, here: Any) -> tuple[Noise
     if facts.gain_origin is not None:
         missing.append(f"the gain of {gain:.3g} e/ADU is not stated but measured: "
                        f"{facts.gain_origin}")  # fmt: skip
+    # Of a unit of flux, and of an ADU.
     g = 1.0 if gain is None else gain
-    flux = curves.mean_flux if is_electron else curves.mean_flux * g
+    unit = 1.0 if is_electron else g
+    flux = unit * curves.mean_flux[:, None] * _throughput(curves)[None, here]
     relative = np.zeros(int(here.sum()))
     if facts.aperture_m is not None:
         airmass = np.nan_to_num(curves.airmass[here], nan=1.0)
@@ -110,16 +124,19 @@ def _budget(curves: RunCurves, facts: InstrumentFacts, here: Any) -> tuple[Noise
         )
     is_budget_known = gain is not None and facts.read_noise_e is not None
     # The measured variance of a sky pixel, in electrons², is as good as a level of so many.
-    sky = (g * curves.sky_rms[here]) ** 2
+    sky = _pixel_noise(curves, unit, g)[:, here] ** 2
     if is_budget_known:
         sky = np.maximum(sky - float(facts.read_noise_e or 0.0) ** 2, 0.0)
     radius = curves.radius_pix[:, None]
     fwhm = float(np.nanmedian(curves.fwhm_pix))
-    inner, outer = (factor * fwhm for factor in ANNULUS_FWHM)
+    ring = (ANNULUS_FWHM[0] * fwhm, ANNULUS_FWHM[1] * fwhm)
+    inner, outer = beyond(ring, float(np.nanmax(curves.radius_pix)))
     budget = theoretical_noise(
-        flux[:, None],
+        flux,
         area_pix=np.pi * radius**2,
-        sky_e_per_pix=sky[None, :],
+        noise_area_pix=circle_noise_area(radius),
+        background_variance_factor=ANNULUS_VARIANCE_FACTOR,
+        sky_e_per_pix=sky,
         readout_e=float(facts.read_noise_e or 0.0) if is_budget_known else 0.0,
         annulus_area_pix=np.pi * (outer**2 - inner**2),
         relative_scintillation=relative[None, :],
@@ -130,6 +147,25 @@ def _budget(curves: RunCurves, facts: InstrumentFacts, here: Any) -> tuple[Noise
             budget.scintillation_e,
         )  # fmt: skip
     return budget, missing
+
+
+def _throughput(curves: RunCurves) -> FloatArray:
+    """Return the light of each frame over the mean of the night, shape (n_frame,)."""
+    ratio = curves.raw_flux / np.where(curves.mean_flux > 0, curves.mean_flux, np.nan)[:, None]
+    chosen = curves.is_reference if curves.is_reference.any() else np.ones(curves.n_source, bool)
+    found = finite_median(ratio[chosen].T)
+    return np.where(found > 0, found, 1.0)
+
+
+def _pixel_noise(curves: RunCurves, unit: float, gain: float) -> FloatArray:
+    """Return the noise of a sky pixel at each source in each frame, electrons.
+
+    Where a ring had too few pixels it is the frame's median, without any the mesh's.
+    """
+    ring = np.where(curves.pixel_rms > 0, unit * curves.pixel_rms, np.nan)
+    of_frame = finite_median(ring.T)
+    of_frame = np.where(np.isfinite(of_frame), of_frame, gain * curves.sky_rms)
+    return np.where(np.isfinite(ring), ring, of_frame[None, :])
 
 
 def _rms(values: FloatArray) -> FloatArray:

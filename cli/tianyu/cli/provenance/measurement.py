@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, select
 
+from tianyu.cli.provenance.ellipse import FrameEllipse, find_ellipse
 from tianyu.cli.provenance.noise import Circumstances, ErrorTerms, error_terms
 from tianyu.cli.provenance.point import PointKey
 from tianyu.cli.queries.light_curve import ALL
@@ -70,6 +71,8 @@ class Measurement:
     sky_rms_adu: float | None
     """Scatter of a sky pixel at the source; None where the sky mesh has been purged."""
     aperture_reason: str
+    ellipse: FrameEllipse | None
+    """Shape of the apertures; None: circles."""
     apertures: tuple[ApertureFlux, ...]
 
 
@@ -117,11 +120,13 @@ def read_measurement(
     )
     point = _point(connection, key, row.radius_pix)
     apertures = _apertures(connection, key)
+    ellipse = find_ellipse(connection, key)
+    axis_ratio = 1.0 if ellipse is None else ellipse.axis_ratio
     return Measurement(
         point=point,
         flux_unit=instrument.flux_unit,
         flags=tuple(describe(int(point["flags"]))),
-        terms=error_terms(row.flux, row.flux_error, row.radius_pix, around),
+        terms=error_terms(row.flux, row.flux_error, row.radius_pix, around, axis_ratio),
         x_pix=x,
         y_pix=y,
         x_centroid_pix=row.x,
@@ -132,6 +137,7 @@ def read_measurement(
         gain=gain,
         sky_rms_adu=sky_rms,
         aperture_reason=_reason(key, apertures, row.aperture),
+        ellipse=ellipse,
         apertures=apertures,
     )
 

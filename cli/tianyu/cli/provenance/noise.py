@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from tianyu.pipelines.science.noise import circle_noise_area, scintillation
+from tianyu.pipelines.science.noise import ellipse_noise_area, scintillation
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,16 @@ class ErrorTerms:
 
 
 def error_terms(
-    flux: float | None, error: float | None, radius_pix: float, around: Circumstances
+    flux: float | None,
+    error: float | None,
+    radius_pix: float,
+    around: Circumstances,
+    axis_ratio: float = 1.0,
 ) -> ErrorTerms:
     """Take a stored error apart: σ² = F·[electrons] + A_n s² + (the rest).
 
-    See :func:`tianyu.pipelines.science.noise.flux_error`, whose A_n = πr² − 1.04 r is that of a
-    circle without a pixel left out.
+    See :func:`tianyu.pipelines.science.noise.flux_error`, whose A_n is that of an aperture without
+    a pixel left out: πr² − 1.04 r of a circle.
 
     Parameters
     ----------
@@ -63,12 +67,14 @@ def error_terms(
         In the unit of the run.
     radius_pix : float
     around : Circumstances
+    axis_ratio : float, optional
+        Minor over major axis of the aperture.
     """
     if flux is None or error is None:
         return ErrorTerms(error, None, None, None, None, None)
     in_electrons = around.flux_unit == "electron"
     unit = around.gain_e_per_adu if in_electrons else 1.0
-    area = float(circle_noise_area(radius_pix))
+    area = float(ellipse_noise_area(radius_pix, axis_ratio))
     source = _photon_noise(flux, around.gain_e_per_adu, in_electrons=in_electrons)
     sky = None
     if around.sky_rms_adu is not None and unit is not None:

@@ -100,6 +100,8 @@ class RunCurves:
         Relative flux and its error; NaN where not measured or with a bad flag.
     raw_flux : ndarray, same shape
         Flux in the aperture.
+    pixel_rms : ndarray, same shape
+        Noise of a pixel in the ring about the source, unit of the flux; NaN where not measured.
     """
 
     run: int
@@ -125,6 +127,7 @@ class RunCurves:
     flux: FloatArray
     error: FloatArray
     raw_flux: FloatArray
+    pixel_rms: FloatArray
 
     @property
     def n_source(self) -> int:
@@ -149,7 +152,7 @@ def read_run_curves(connection: Connection, run: int) -> RunCurves:
         )
     refuse_packed(connection, run)
     shape = (len(sources), len(frames))
-    measured = {name: np.full(shape, np.nan) for name in ("flux", "error", "raw_flux")}
+    measured = {name: np.full(shape, np.nan) for name in _POINT_NUMBERS}
     row = {s.source_id: i for i, s in enumerate(sources)}
     column = {f.image_id: i for i, f in enumerate(frames)}
     aperture = np.array([s.default_aperture for s in sources])
@@ -157,9 +160,11 @@ def read_run_curves(connection: Connection, run: int) -> RunCurves:
         connection, RelativeFlux, ("relative_flux", "relative_flux_error", "flags"), run,
         row, column, aperture,
     )  # fmt: skip
-    raw = _default_rows(connection, Flux, ("flux", "flags"), run, row, column, aperture)
+    raw = _default_rows(
+        connection, Flux, ("flux", "background_rms", "flags"), run, row, column, aperture
+    )
     spoiled = np.zeros(shape, dtype=np.bool_)
-    for (i, j, values), names in ((relative, ("flux", "error")), (raw, ("raw_flux",))):
+    for (i, j, values), names in ((relative, _POINT_NUMBERS[:2]), (raw, _POINT_NUMBERS[2:])):
         for k, name in enumerate(names):
             measured[name][i, j] = values[:, k]
         spoiled[i, j] |= (values[:, -1].astype(np.int64) & int(SPOILING)) != 0
@@ -181,6 +186,7 @@ def read_run_curves(connection: Connection, run: int) -> RunCurves:
 
 
 _SOURCE_NUMBERS = ("radius_pix", "mean_flux", "x", "y", "ra_deg", "dec_deg", "neighbour_pix")
+_POINT_NUMBERS = ("flux", "error", "raw_flux", "pixel_rms")
 _FRAME_NUMBERS = ("airmass", "fwhm_pix", "sky_level", "sky_rms", "exposure_s")
 
 

@@ -98,6 +98,8 @@ def _add_flux(tree: Tree, m: Measurement) -> None:
             f"pixel; sky rms at the source {number(m.sky_rms_adu)} ADU"
         )
     )
+    if m.ellipse is not None:
+        branch.add(Text(m.ellipse.words(point["radius_pix"])))
     radius = branch.add(Text(f"radius {point['radius_pix']:.2f} px: {m.aperture_reason}"))
     for a in m.apertures:
         mark = " ← chosen" if a.is_default else ""

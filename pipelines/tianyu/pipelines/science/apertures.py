@@ -25,7 +25,7 @@ from tianyu.pipelines.science.arrays import (
 )
 from tianyu.pipelines.science.flags import FluxFlag
 from tianyu.pipelines.science.light import FrameLight, LightReader
-from tianyu.pipelines.science.noise import circle_noise_area, flux_error
+from tianyu.pipelines.science.noise import ellipse_noise_area, flux_error
 from tianyu.pipelines.science.stamps import within
 
 BLEND_REACH_FWHM = 0.5
@@ -171,7 +171,7 @@ def measure_light(
     Parameters
     ----------
     reader : LightReader
-        Of one frame.
+        Of one frame, that reads apertures of the shape of the geometry.
     geometry : ApertureGeometry
     x, y, sky_rms, gain, noise_gain, neighbour_distance_pix, fwhm_pix, tells_noise
         As of :func:`measure_fluxes`.
@@ -234,15 +234,15 @@ def _measure_block(
     fwhm: float,
 ) -> ApertureFluxes:
     """Measure sources that are all on the frame."""
-    radii = np.array(geometry.radii_pix)
     light = reader.light(x, y, geometry, sky_rms)
     flux = light.sums - light.background[:, np.newaxis] * light.areas
-    error = _errors(flux, light.areas, radii, sky_rms, light.n_annulus, noise_gain)
+    error = _errors(flux, light.areas, geometry, sky_rms, light.n_annulus, noise_gain)
+    reach = geometry.reach_pix + BLEND_REACH_FWHM * fwhm
     conditions = {
         FluxFlag.NEAR_EDGE: ~within(reader.shape, x, y, geometry.annulus_pix[1])[:, np.newaxis],
         FluxFlag.NO_BACKGROUND: light.n_annulus[:, np.newaxis] == 0,
         FluxFlag.NEGATIVE_FLUX: flux <= 0.0,
-        FluxFlag.BLENDED: neighbour_distance[:, np.newaxis] < radii + BLEND_REACH_FWHM * fwhm,
+        FluxFlag.BLENDED: neighbour_distance[:, np.newaxis] < reach,
     }
     steps = np.zeros((2, len(x)))
     if (bright := flux[:, 0] >= MIN_CENTROID_SNR * error[:, 0]).any():
@@ -269,18 +269,20 @@ def _measure_block(
 def _errors(
     flux: FloatArray,
     areas: FloatArray,
-    radii: FloatArray,
+    geometry: ApertureGeometry,
     sky_rms: FloatArray,
     n_annulus: IntArray,
     gain: float | None,
 ) -> FloatArray:
     """Return the standard errors of the fluxes, ADU, (n, r)."""
+    radii = np.array(geometry.radii_pix)
+    noise_area = ellipse_noise_area(radii, geometry.shape.axis_ratio)
     return flux_error(
         flux,
         areas,
         sky_rms[:, np.newaxis],
         gain,
-        noise_area_pix=areas * circle_noise_area(radii) / (np.pi * radii**2),
+        noise_area_pix=areas * noise_area / (np.pi * radii**2),
         annulus_area_pix=np.where(n_annulus, n_annulus, np.inf)[:, np.newaxis],
         background_variance_factor=ANNULUS_VARIANCE_FACTOR,
     )

@@ -9,13 +9,13 @@ from tianyu.pipelines.science.flags import FluxFlag
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.stamps import LEFT_OUT, UNTRUSTED
 
-_FLAG_OF_BITS = (
+FLAG_OF_BITS = (
     (MaskBit.SATURATED, FluxFlag.SATURATED),
     (UNTRUSTED, FluxFlag.MASKED_PIXEL),
     (MaskBit.COSMIC_RAY, FluxFlag.COSMIC_RAY),
     (MaskBit.TRAIL, FluxFlag.TRAIL),
 )
-"""What a circle is flagged with that touches a pixel so marked."""
+"""What an aperture is flagged with that touches a pixel so marked."""
 
 
 def circle_sums(
@@ -84,7 +84,7 @@ def mask_flags(
     gap = np.hypot(gap_x[:, np.newaxis, :], gap_y[:, :, np.newaxis])
     for k, radius in enumerate(radii):
         found = np.bitwise_or.reduce(np.where(gap < radius, bits[i], 0), axis=(1, 2))
-        for bit, flag in _FLAG_OF_BITS:
+        for bit, flag in FLAG_OF_BITS:
             flags[i, k] |= np.where(found & bit, flag, 0).astype(np.uint16)
     return flags
 

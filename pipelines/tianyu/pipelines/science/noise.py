@@ -55,6 +55,31 @@ def circle_noise_area(radius_pix: ArrayLike) -> FloatArray:
     return np.asarray(np.pi * radius**2 - RIM_LOSS * radius)
 
 
+def ellipse_noise_area(radius_pix: ArrayLike, axis_ratio: float) -> FloatArray:
+    """Return the number of whole pixels whose noise equals that of an ellipse's exact sum.
+
+    The rim loses as much per pixel of its length as that of a circle; the length is
+    Ramanujan's, π(a+b)(1 + 3h/(10+√(4−3h))), h = (a−b)²/(a+b)².
+
+    Parameters
+    ----------
+    radius_pix : array_like
+        Radius of the circle of the same area, pixels.
+    axis_ratio : float
+        Minor over major axis; 1 gives :func:`circle_noise_area`.
+
+    Examples
+    --------
+    >>> round(float(ellipse_noise_area(3.0, 1.0)), 2), round(float(ellipse_noise_area(3.0, 0.5)), 2)
+    (25.15, 24.87)
+    """
+    radius = np.asarray(radius_pix, dtype=np.float64)
+    major, minor = axis_ratio**-0.5, axis_ratio**0.5
+    h = ((major - minor) / (major + minor)) ** 2
+    rim = 0.5 * (major + minor) * (1.0 + 3.0 * h / (10.0 + math.sqrt(4.0 - 3.0 * h)))
+    return np.asarray(np.pi * radius**2 - RIM_LOSS * rim * radius)
+
+
 def flux_error(
     flux: ArrayLike,
     area_pix: ArrayLike,
@@ -200,7 +225,9 @@ def theoretical_noise(
     sky_e_per_pix: ArrayLike,
     readout_e: float,
     dark_e_per_pix: ArrayLike = 0.0,
+    noise_area_pix: ArrayLike | None = None,
     annulus_area_pix: ArrayLike = np.inf,
+    background_variance_factor: float = 1.0,
     relative_scintillation: ArrayLike = 0.0,
 ) -> NoiseBudget:
     """Build the noise of an aperture flux from the detector and the sky (CCD equation [1]_).
@@ -209,9 +236,9 @@ def theoretical_noise(
     ----------
     flux_e : array_like
         Expected flux of the source in the aperture, electrons.
-    area_pix, annulus_area_pix : array_like
-        Areas of the aperture and of the annulus of the background, pixels; the background's
-        own noise multiplies the variance of a pixel by 1 + A/A_b.
+    area_pix, noise_area_pix, annulus_area_pix, background_variance_factor
+        Areas A, A_n and A_b, pixels, and k as of :func:`flux_error`: the variance of a pixel
+        counts A_n + k·A²/A_b times.
     sky_e_per_pix, dark_e_per_pix : array_like
         Mean electrons of sky and of dark current in one pixel of one exposure.
     readout_e : float
@@ -230,12 +257,14 @@ def theoretical_noise(
     >>> float(budget.source_e), float(budget.sky_e), round(float(budget.readout_e), 3)
     (30.0, 40.0, 9.487)
     """
-    flux, area, sky, dark, annulus, twinkle = np.broadcast_arrays(
+    noise_area = area_pix if noise_area_pix is None else noise_area_pix
+    flux, area, of_noise, sky, dark, annulus, twinkle = np.broadcast_arrays(
         *(
             np.asarray(value, dtype=np.float64)
             for value in (
                 flux_e,
                 area_pix,
+                noise_area,
                 sky_e_per_pix,
                 dark_e_per_pix,
                 annulus_area_pix,
@@ -243,7 +272,7 @@ def theoretical_noise(
             )
         )
     )
-    effective_area = area * (1.0 + area / annulus)
+    effective_area = of_noise + background_variance_factor * area**2 / annulus
     return NoiseBudget(
         flux_e=flux,
         source_e=np.sqrt(np.maximum(flux, 0.0)),

@@ -19,7 +19,7 @@ class AdoptMeasurements(StepParameters):
     "adopt_measurements",
     parameters=AdoptMeasurements,
     reads=(),
-    writes=("reference_frame", "frame", "sky_mesh", "flux"),
+    writes=("reference_frame", "frame", "sky_mesh", "aperture_ellipse", "flux"),
 )
 def adopt_measurements(parameters: AdoptMeasurements, context: StepContext) -> Products:
     """Copy the rows of stages that are not repeated; their files are used where they are."""

@@ -8,12 +8,13 @@ from pydantic import Field
 
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
+from tianyu.pipelines.detector_noise import noise_gain
 from tianyu.pipelines.errors import PermanentError, UnusableDataError
 from tianyu.pipelines.frames import FrameFile, raw_frames
+from tianyu.pipelines.kept_out import NOTHING, KeptOut
 from tianyu.pipelines.measuring import (
     FrameBuffers,
     MeasuredFrame,
-    mark_trails_between,
     measure_frame,
     refuse_blank_frame,
     stars_of,
@@ -23,6 +24,7 @@ from tianyu.pipelines.reading import Arrival, read_ahead
 from tianyu.pipelines.reference import Reference, load_reference
 from tianyu.pipelines.science.align import align
 from tianyu.pipelines.science.alignment import Alignment
+from tianyu.pipelines.science.cosmics import check_possible
 from tianyu.pipelines.science.stack import PartialStack
 from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.stated import disagreements
@@ -44,6 +46,10 @@ class CalibrateAlign(StepParameters):
     field: FieldCentre = FieldCentre()
     sky_box_pix: int = Field(64, ge=8)
     trails: bool = Field(False, description="keep trails of satellites out of the template")
+    cosmic_rays: bool = Field(
+        False, description="keep cosmic rays out of the template: the extra `cosmics`"
+    )
+    gain_e_per_adu: float | None = Field(None, gt=0, description="for cosmic rays alone")
 
 
 @dataclass
@@ -75,18 +81,33 @@ def calibrate_and_align(parameters: CalibrateAlign, context: StepContext) -> Pro
     files = raw_frames(context, parameters.frames)
     reference = load_reference(context)
     calibrators = Calibrators(context, parameters.calibration, reference.saturation_adu)
+    kept_out = _kept_out(parameters, context, reference)
     stack = PartialStack.empty(reference.canvas)
     results, buffers, box_pix = [], FrameBuffers(), parameters.sky_box_pix
     for done, arrival in enumerate(read_ahead(context, files, with_checksum=True)):
         context.progress(done, len(files))
-        result = measure_and_align(
-            arrival, reference, calibrators, box_pix, buffers, trails=parameters.trails
-        )
+        result = measure_and_align(arrival, reference, calibrators, box_pix, buffers, kept_out)
         if result.is_stacked and result.image and result.alignment:
             add_frame(stack, result.image, result.alignment)
         result.drop_pixels()
         results.append(result)
-    return _products(context, parameters, results, stack)
+    return _products(context, parameters, results, stack, kept_out)
+
+
+def _kept_out(parameters: CalibrateAlign, context: StepContext, reference: Reference) -> KeptOut:
+    """Return what the stack leaves out.
+
+    Raises
+    ------
+    UnusableDataError
+        If cosmic rays are wanted and cannot be told from stars.
+    """
+    if not parameters.cosmic_rays:
+        return KeptOut(parameters.trails)
+    gain = noise_gain(context, parameters.gain_e_per_adu, parameters.calibration.flat)
+    known = None if gain is None else gain.e_per_adu
+    check_possible(known, reference.stars.fwhm_pix_median)
+    return KeptOut(parameters.trails, known)
 
 
 _NOTHING = np.empty((0, 0), np.float32)
@@ -99,8 +120,7 @@ def measure_and_align(
     calibrators: Calibrators,
     sky_box_pix: int,
     buffers: FrameBuffers,
-    *,
-    trails: bool = False,
+    kept_out: KeptOut = NOTHING,
 ) -> Measured:
     """Measure one frame into the buffers; what is wrong is noted and the night goes on."""
     file = arrival.file
@@ -117,8 +137,7 @@ def measure_and_align(
         calibrator = calibrators.for_exposure(file.exposure_s)
         result.image = measure_frame(raw, calibrator, sky_box_pix=sky_box_pix, buffers=buffers)
         result.stars = stars_of(result.image)
-        if trails:
-            result.image = mark_trails_between(result.image, result.stars)
+        result.image = kept_out.mark(result.image, result.stars)
         ratio = exposure_ratio(file, reference.frame)
         result.alignment = align(reference.stars, result.stars, file.shape, exposure_ratio=ratio)
         looks_good = reference.limits.is_good(
@@ -168,6 +187,7 @@ def _products(
     parameters: CalibrateAlign,
     results: list[Measured],
     stack: PartialStack,
+    kept_out: KeptOut,
 ) -> Products:
     products = Products()
     times = add_frame_rows(products, context, results, parameters.place, parameters.field)
@@ -176,8 +196,7 @@ def _products(
     header = {
         "position": parameters.position,
         "frames": [results[i].file.image_id for i in stacked],
-        # Who adds or subtracts a frame later must leave out the same pixels.
-        "without_trails": parameters.trails,
+        **kept_out.cards(),
     }
     image = save_stack(context, products, "partial_stack", stack, header, exposure_s=exposure_s)
     mid = float(np.mean(times.jd_utc_mid[stacked])) if stacked else None

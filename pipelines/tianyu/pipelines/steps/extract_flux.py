@@ -9,6 +9,13 @@ import numpy as np
 from pydantic import Field
 from sqlalchemy import Connection, update
 
+from tianyu.pipelines.aperture_shapes import (
+    FrameEllipse,
+    ShapeOfApertures,
+    add_ellipses,
+    ellipse_of_frame,
+    shape_or_round,
+)
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.detector_noise import noise_gain
@@ -57,7 +64,7 @@ class ChunkPhotometry(PassingLight):
     pattern: ProcessId | None = Field(None, description="process that measured the fixed pattern")
 
 
-class ExtractFlux(ChunkPhotometry):
+class ExtractFlux(ChunkPhotometry, ShapeOfApertures):
     """Parameters of pass 2 over one chunk."""
 
     follow_fwhm: bool = Field(
@@ -69,7 +76,7 @@ class ExtractFlux(ChunkPhotometry):
     "extract_flux",
     parameters=ExtractFlux,
     reads=("light", "frame", "sky_mesh", "source_position", "aperture"),
-    writes=("flux",),
+    writes=("aperture_ellipse", "flux"),
 )
 def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
     """Measure every source of the template in every aligned frame of a chunk."""
@@ -86,6 +93,7 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
     radii_of: dict[int, tuple[float, ...]] = {}
     problems: dict[int, str] = {}
     crossed: list[str] = []
+    ellipses: dict[int, FrameEllipse] = {}
     aligned = [(frame, frame.transform) for frame in frames if frame.transform is not None]
     arrivals = read_ahead(context, [files[frame.image_id] for frame, _ in aligned])
     for done, ((frame, transform), arrival) in enumerate(zip(aligned, arrivals, strict=True)):
@@ -101,7 +109,11 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
             logger.warning("%s is not measured: %s", frame.name, error)
             problems[frame.image_id] = str(error)
             continue
-        fluxes = measure_sources(image, transform, own, parameters.gain_e_per_adu)
+        ellipse = ellipse_of_frame(image, transform, own, frame.fwhm_pix, parameters)
+        if ellipse is not None:
+            ellipses[frame.image_id] = ellipse
+        shape = shape_or_round(ellipse)
+        fluxes = measure_sources(image, transform, own, parameters.gain_e_per_adu, shape)
         measured.append((frame.image_id, fluxes))
         crossed += [frame.name] if has_trail(image, parameters) else []
         radii_of[frame.image_id] = own.radii_pix
@@ -109,6 +121,7 @@ def extract_flux(parameters: ExtractFlux, context: StepContext) -> Products:
     if problems:
         products.then(lambda connection: _note_problems(connection, context.run_id, problems))
     note_trails(products, context, crossed)
+    add_ellipses(products, context.run_id, ellipses)
     if measured:
         products.rows(Flux, flux_columns(context.run_id, plan, measured, radii_of))
     return products
@@ -125,14 +138,14 @@ def _calibrated(
     pattern: FloatImage | None,
     buffers: FrameBuffers,
 ) -> MeasuredFrame:
-    is_searched = parameters.trails or parameters.cosmic_rays
+    is_searched = parameters.trails or parameters.cosmic_rays or parameters.wants_ellipses
     image = remeasure_frame(
         arrival.raw(),
         calibrators.for_exposure(arrival.file.exposure_s),
         sky,
         pattern,
         buffers=buffers,
-        # What crosses a frame is sought in all of it.
+        # What crosses a frame is sought in all of it, and ellipses may push the annulus out.
         about=None if is_searched else surroundings_of(plan, transform),
     )
     return mark_passing_light(image, transform, plan, frame.fwhm_pix, parameters)

@@ -1,9 +1,16 @@
 """One pass: calibrate, align and measure a chunk of frames at the sources of a known template."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pydantic import Field
 
+from tianyu.pipelines.aperture_shapes import (
+    FrameEllipse,
+    ShapeOfApertures,
+    add_ellipses,
+    ellipse_of_frame,
+    shape_or_round,
+)
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.detector_noise import noise_gain
@@ -34,7 +41,7 @@ from tianyu.pipelines.surroundings import FieldCentre, Place, SkyTemplate
 from tianyu.schema.tables import Flux
 
 
-class MeasureFrames(PassingLight):
+class MeasureFrames(PassingLight, ShapeOfApertures):
     """Parameters of the one pass over a chunk."""
 
     frames: tuple[int, ...] = Field(min_length=1, description="light frames of the chunk")
@@ -60,19 +67,22 @@ class MeasuredChunk:
         Images that could be aligned, and the fluxes of all sources of the plan in them.
     crossed : list of str
         Frames in which trails were found.
+    ellipses : dict of FrameEllipse
+        Shapes of the apertures, by image, where ellipses were asked for.
     """
 
     results: list[Measured]
     plan: FluxPlan
     fluxes: list[tuple[int, ApertureFluxes]]
     crossed: list[str]
+    ellipses: dict[int, FrameEllipse] = field(default_factory=dict)
 
 
 @step(
     "measure_frames",
     parameters=MeasureFrames,
     reads=("light", "reference_frame", "source_position", "aperture"),
-    writes=("frame", "sky_mesh", "flux"),
+    writes=("frame", "sky_mesh", "aperture_ellipse", "flux"),
 )
 def measure_frames(parameters: MeasureFrames, context: StepContext) -> Products:
     """Calibrate and align a chunk of frames and measure the known sources, reading it once."""
@@ -103,7 +113,10 @@ def measure_chunk(parameters: MeasureFrames, context: StepContext) -> MeasuredCh
             transform, gain = result.alignment.transform, parameters.gain_e_per_adu
             fwhm = result.stars.fwhm_pix_median if result.stars else None
             image = mark_passing_light(result.image, transform, plan, fwhm, parameters)
-            fluxes = measure_sources(image, transform, plan, gain)
+            ellipse = ellipse_of_frame(image, transform, plan, fwhm, parameters)
+            if ellipse is not None:
+                chunk.ellipses[result.file.image_id] = ellipse
+            fluxes = measure_sources(image, transform, plan, gain, shape_or_round(ellipse))
             chunk.fluxes.append((result.file.image_id, fluxes))
             if has_trail(image, parameters):
                 chunk.crossed.append(result.file.name)
@@ -118,6 +131,7 @@ def add_chunk(
     """Add the rows of frames and fluxes; return the times of the frames."""
     note_trails(products, context, chunk.crossed)
     times = add_frame_rows(products, context, chunk.results, parameters.place, parameters.field)
+    add_ellipses(products, context.run_id, chunk.ellipses)
     if chunk.fluxes:
         products.rows(Flux, flux_columns(context.run_id, chunk.plan, chunk.fluxes))
     return times

@@ -45,7 +45,7 @@ class MeasureLive(MeasureFrames):
     "measure_live",
     parameters=MeasureLive,
     reads=("light", "reference_frame", "source_position", "aperture", "source_photometry"),
-    writes=("frame", "sky_mesh", "flux", "frame_verdict", "relative_flux"),
+    writes=("frame", "sky_mesh", "aperture_ellipse", "flux", "frame_verdict", "relative_flux"),
 )
 def measure_live(parameters: MeasureLive, context: StepContext) -> Products:
     """Measure frames that have just come, and compare them with the references of the template."""

@@ -7,9 +7,9 @@ from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
 from tianyu.pipelines.frames import FrameFile, product_of, raw_frames
+from tianyu.pipelines.kept_out import NOTHING, KeptOut
 from tianyu.pipelines.measuring import (
     FrameBuffers,
-    mark_trails_between,
     remeasure_frame,
     stars_of,
 )
@@ -56,14 +56,15 @@ def stack(parameters: StackFrames, context: StepContext) -> Products:
         total.merge(load_stack(context, file))
     frames = _frames_below(context, parameters, below)
     if parameters.level == 1:
-        without_trails = any(file.header.get("without_trails", False) for file in below)
+        # All partial stacks of a run are made with the same parameters.
+        kept_out = KeptOut.from_cards(below[0].header)
         _correct(
             context,
             parameters,
             total,
             frames,
             reference.saturation_adu,
-            without_trails=without_trails,
+            kept_out,
         )
     good = [frame for frame in frames if frame.is_good and _is_stackable(frame)]
     if parameters.is_root and not good:
@@ -93,8 +94,7 @@ def _correct(
     total: PartialStack,
     frames: list[FrameRow],
     saturation_adu: float | None,
-    *,
-    without_trails: bool,
+    kept_out: KeptOut,
 ) -> None:
     """Add what pass 1 left out and the night finds good, and take out the contrary."""
     wrong = [f for f in frames if f.is_stacked != (f.is_good and _is_stackable(f))]
@@ -111,8 +111,8 @@ def _correct(
             continue
         calibrator, sky = calibrators.for_exposure(arrival.file.exposure_s), meshes[frame.image_id]
         image = remeasure_frame(arrival.raw(), calibrator, sky, buffers=buffers)
-        if without_trails:
-            image = mark_trails_between(image, stars_of(image))
+        if kept_out != NOTHING:
+            image = kept_out.mark(image, stars_of(image))
         sign = -1 if frame.is_stacked else 1
         add_frame(total, image, alignment_of(frame.transform, frame.shape), sign=sign)
 
