@@ -134,7 +134,7 @@ def transits(folder: Path) -> None:
     found = [one for seed in TRANSIT_SEEDS for one in _transits_of_night(folder, seed)]
     print(
         "\nTransits, in pixels of hosts and in the curves of constant stars: depth, and errors of "
-        "the mid-time\nover the Cramér-Rao limit: rms, in curves (of how many) by the median of sizes beside it"
+        "the mid-time\nover the Cramér-Rao limit: rms; in curves (of how many) robust, too"
     )
     print(
         "depth    S/N   n     depth bias        in pixels      in curves (n)          white noise"
@@ -152,7 +152,7 @@ def transits(folder: Path) -> None:
         print(
             f"{name:7s}{np.median([one.snr for one in hosts]):5.0f} {len(hosts):3d}  "
             f"{100 * bias.mean():+6.2f} ± {100 * bias.std() / np.sqrt(bias.size):.2f} %   "
-            # A few stars that a hot pixel has lifted lead the rms: which robust scatter does not see.
+            # One star that a hot pixel has lifted leads an rms of many.
             f"{pixels}    {curves} {mad_sigma(columns[1]):.2f} ({columns[1].size})    {white}"
         )
     print(f"goal: 1.2 at most where the depth is known to one part in {FITTABLE_SNR:.0f} (known)")
