@@ -105,8 +105,8 @@ def add_round(
     if served is not None:
         (night,) = _apart(rounds, "chain", run_chain, folders[:1], served, work.chunk_frames)
         rounds.served.append(night)
-    # Two chunks for each of two children.
-    chunk = max(len(lights) // 4, 1)
+    # Three chunks for each of two children.
+    chunk = max(-(-len(lights) // 6), 1)
     for children, found in ((1, rounds.one_child), (2, rounds.two_children)):
         if with_consumers:
             found.append(_apart(rounds, "consumer", run_consumers, children, work.folder, chunk))
@@ -199,12 +199,21 @@ def ratios(rounds: Rounds) -> dict[str, Measured]:
     )
     if pairs := list(zip(rounds.one_child, rounds.two_children, strict=True)):
         found["two_consumers"] = Measured.of([a.chunks_s / b.chunks_s for a, b in pairs])
+        found["two_consumers_each"] = Measured.of([_gain_of_each(a, b) for a, b in pairs])
         found["two_consumers_night"] = Measured.of([a.night_s / b.night_s for a, b in pairs])
     found["align_vs_sep"] = _ratio(
         [a.opponent for a in rounds.alignment], [a.own for a in rounds.alignment]
     )
     found["align_error_px"] = Measured.of([a.own_error_pix for a in rounds.alignment])
     return found
+
+
+def _gain_of_each(one: Spans, two: Spans) -> float:
+    """Return the gain of the steps that are shared out, but for the first processes of children."""
+    alone, together = (
+        sum(spans.each_s.get(step, 0.0) for step in consumers.CHUNK_STEPS) for spans in (one, two)
+    )
+    return 2.0 * alone / together if together else float("nan")
 
 
 def _per_frame(chain: ChainCost, frames: int | None, *, commits: bool) -> Cost:

@@ -6,11 +6,19 @@ by hand.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from tests.benchmarks.goals import GOALS
 from tests.benchmarks.profile_frame import PROFILE
-from tests.benchmarks.scaling import REPOSITORY, measured_loads, read_answer
+from tests.benchmarks.scaling import (
+    REPOSITORY,
+    STORAGES,
+    Load,
+    measured_loads,
+    read_answer,
+    throughput,
+)
 from tests.benchmarks.scaling_figure import draw, table
 
 PAGE = REPOSITORY / "docs" / "performance.md"
@@ -25,6 +33,7 @@ def main() -> None:
     page = _replaced(page, "run", _run(answer))
     page = _replaced(page, "goals", _goals(answer))
     page = _replaced(page, "steps", _steps(answer))
+    page = _replaced(page, "consumers", _consumers(answer, designs["two passes"]))
     page = _replaced(page, "scaling", table(designs))
     if PROFILE.is_file():
         trees = [line.rstrip() for line in PROFILE.read_text().splitlines()]
@@ -88,7 +97,30 @@ def _steps(answer: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _consumers(answer: dict[str, Any], loads: Sequence[Load]) -> list[str]:
+    """Return what each step gains by a second child, measured and simulated."""
+    simulated = {
+        load.name: throughput(load, 2, STORAGES[-1]) / throughput(load, 1, STORAGES[-1])
+        for load in loads
+    }
+    lines = [
+        "| step | one, s | two, s | gain | of each process | simulated |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for step, gain in answer["steps"].get("consumers", {}).items():
+        if max(gain["one_s"], gain["two_s"]) < LEAST_SHOWN_S:
+            continue
+        each = "" if gain["each"] is None else f"{gain['each']:.2f}"
+        lines.append(
+            f"| {step} | {gain['one_s']:.2f} | {gain['two_s']:.2f} "
+            f"| {gain['one_s'] / gain['two_s']:.2f} | {each} "
+            f"| {f'{simulated[step]:.2f}' if step in simulated else ''} |"
+        )
+    return lines
+
+
 LEAST_SHOWN_MS = 1.0
+LEAST_SHOWN_S = 0.05
 
 
 def _step(name: str, cost: dict[str, float]) -> str:

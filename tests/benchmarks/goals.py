@@ -75,6 +75,7 @@ GOALS = (
     _most("bytes_moved_500", "… of 500 frames (computed), misjudged frames apart", 2.1),
     _most("bytes_moved_one_pass", "file bytes moved vs raw size, one pass", None),
     _least("two_consumers", "1 → 2 consumers, the steps that are shared out", 1.8),
+    _least("two_consumers_each", "… of processes after the first of each child", None),
     _least("two_consumers_night", "1 → 2 consumers, the whole night", None),
     _least("align_vs_sep", "align incl. star count and FWHM vs SEP 5σ + eq. 2", 8.0),
     _most("align_error_px", "error of the alignment, rms per axis", 0.005, "px"),

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from tests.benchmarks.chain import ChainCost
 from tests.benchmarks.comparison import Rounds
+from tests.benchmarks.consumers import Gain, gains
 from tests.benchmarks.goals import GOALS, Measured
 from tests.benchmarks.metering import Cost
 
@@ -38,8 +39,10 @@ def steps_as_json(rounds: Rounds) -> dict[str, Any]:
             name: {step: _numbers(cost, _raw_bytes(rounds)) for step, cost in _of_steps(costs)}
             for name, costs in _designs(rounds).items()
         },
-        "one_child_s": [s.by_step for s in rounds.one_child],
-        "two_children_s": [s.by_step for s in rounds.two_children],
+        "consumers": {
+            step: {"one_s": gain.one_s, "two_s": gain.two_s, "each": gain.each}
+            for step, gain in _gains(rounds).items()
+        },
         "peak_memory_mb": {name: peak / 1e6 for name, peak in rounds.peaks.items()},
         "sources": rounds.two_pass[0].n_sources,
         "frames": rounds.two_pass[0].n_frames,
@@ -76,15 +79,16 @@ def print_consumers(console: Console, rounds: Rounds) -> None:
         return
     table = Table(title="Time on the clock, s, with one and with two children")
     table.add_column("step")
-    for name in ("one", "two", "gain"):
+    for name in ("one", "two", "gain", "of each process"):
         table.add_column(name, justify="right")
-    for step in rounds.one_child[0].by_step:
-        one, two = (
-            statistics.median(spans.by_step[step] for spans in found)
-            for found in (rounds.one_child, rounds.two_children)
-        )
-        table.add_row(step, f"{one:.2f}", f"{two:.2f}", f"{one / max(two, 1e-6):.2f}")
+    for step, gain in _gains(rounds).items():
+        each = "" if gain.each is None else f"{gain.each:.2f}"
+        table.add_row(step, f"{gain.one_s:.2f}", f"{gain.two_s:.2f}", f"{gain.on_clock:.2f}", each)
     console.print(table)
+
+
+def _gains(rounds: Rounds) -> dict[str, Gain]:
+    return gains(rounds.one_child, rounds.two_children) if rounds.one_child else {}
 
 
 def print_ratios(console: Console, measured: Mapping[str, Measured]) -> None:

@@ -8,6 +8,7 @@ from astropy.io import fits
 from scipy.spatial import cKDTree
 from tests.benchmarks import astropy_sep, goals, scaling
 from tests.benchmarks.chain import reduce_folders
+from tests.benchmarks.consumers import Spans, gains
 from tests.benchmarks.goals import BY_NAME, Measured
 from tests.benchmarks.night import BenchmarkNight, _write, light_paths, read_truth
 from tests.benchmarks.plain_masters import PlainMasters
@@ -138,3 +139,31 @@ def test_what_is_shared_limits_any_number_of_consumers(load, limit):
 def test_saturation_is_where_nine_tenths_are_reached():
     rates = [min(n, 6.6) for n in scaling.CONSUMERS]
     assert saturation(rates) == 6
+
+
+def test_a_step_that_is_shared_out_gains_by_a_second_child():
+    one = Spans({"extract_flux": 8.0, "diagnostics": 1.0}, 9.0, {"extract_flux": 2.0})
+    two = Spans({"extract_flux": 5.0, "diagnostics": 1.0}, 6.0, {"extract_flux": 2.2})
+    found = gains([one], [two])
+    assert found["extract_flux"].on_clock == pytest.approx(1.6)
+    assert found["extract_flux"].each == pytest.approx(2.0 * 2.0 / 2.2)
+    assert found["diagnostics"].on_clock == pytest.approx(1.0)
+    assert found["diagnostics"].each is None
+
+
+def test_the_simulation_takes_what_was_measured():
+    cost = {"processor_ms": 20.0, "server_processor_ms": 3.0, "read": 1.0, "written": 0.5}
+    commit = {"processor_ms": 4.0, "server_processor_ms": 2.0, "read": 9.0, "written": 9.0}
+    chain = {"calibrate_align": cost, "extract_flux": cost}
+    chain |= {f"{step}, commit": commit for step in chain}
+    steps = {
+        "MariaDB": chain,
+        "astropy_sep": dict.fromkeys(("calibrate", "align", "measure"), cost),
+    }
+    designs = scaling.measured_loads({"steps": steps})
+    load = designs["two passes"][0]
+    assert load.name == "calibrate_align"
+    # The rows of a commit are no files.
+    assert (load.compute_s, load.commit_s) == pytest.approx((0.024, 0.005))
+    assert load.moved_mb == pytest.approx(1.5 * scaling.RAW_MB)
+    assert [load.compute_s for load in designs["every product through files"]] == [0.02] * 3

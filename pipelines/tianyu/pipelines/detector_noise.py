@@ -1,11 +1,14 @@
 """The gain that tells the photon noise of a run: as given, else as measured, and said which."""
 
+from functools import lru_cache
+
 import numpy as np
-from sqlalchemy import select
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.frames import find_facts_of_product
+from tianyu.pipelines.science.arrays import FloatArray
 from tianyu.pipelines.science.gain import MeasuredGain, gain_of_sky
+from tianyu.schema.numbers import read_numbers
 from tianyu.schema.tables import Frame, FrameVerdict
 
 
@@ -38,7 +41,7 @@ def noise_gain(
             "a pair of flats",
         )
     level, rms = _sky_of_good_frames(context)
-    return gain_of_sky(level, rms)
+    return _gain_of_sky(level.tobytes(), rms.tobytes())
 
 
 def in_words(gain: MeasuredGain | None, *, flux_unit: str) -> str:
@@ -56,17 +59,20 @@ def in_words(gain: MeasuredGain | None, *, flux_unit: str) -> str:
     return f"gain {gain.e_per_adu:.3f}{precision} e/ADU from {gain.origin}{unit}"
 
 
-def _sky_of_good_frames(context: StepContext) -> tuple[np.ndarray, np.ndarray]:
-    query = (
-        select(Frame.sky_level, Frame.sky_rms)
-        .join(
-            FrameVerdict,
-            (FrameVerdict.run_id == Frame.run_id) & (FrameVerdict.image_id == Frame.image_id),
-        )
-        .where(Frame.run_id == context.run_id, FrameVerdict.is_good)
-        .order_by(Frame.jd_utc_mid, Frame.image_id)
-    )
+def _sky_of_good_frames(context: StepContext) -> tuple[FloatArray, FloatArray]:
+    """Return level and rms of the sky in good frames, in the order of time, ties by id."""
+    frame, verdict = Frame.__table__.c, FrameVerdict.__table__.c
+    good = (verdict.run_id == frame.run_id) & (verdict.image_id == frame.image_id)
+    good &= (frame.run_id == context.run_id) & verdict.is_good
+    others = [frame.image_id, frame.jd_utc_mid, frame.sky_level, frame.sky_rms]
     with context.database.read() as connection:
-        rows = connection.execute(query).all()
-    values = np.array([tuple(row) for row in rows], dtype=float).reshape(-1, 2)
-    return values[:, 0], values[:, 1]
+        rows = read_numbers(connection, [frame.run_id], others, good)
+    _, image_id, time, level, rms = rows.T
+    order = np.lexsort((image_id, np.nan_to_num(time, nan=-np.inf)))
+    return level[order], rms[order]
+
+
+@lru_cache(maxsize=4)
+def _gain_of_sky(level: bytes, rms: bytes) -> MeasuredGain | None:
+    """Measure the gain once for all chunks of a run: it takes as long as three frames do."""
+    return gain_of_sky(np.frombuffer(level), np.frombuffer(rms))

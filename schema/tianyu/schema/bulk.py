@@ -57,7 +57,8 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
         loadfile.load_numbers(connection, table, columns)
         return n_rows
     ready = [_converted(connection, table.c[name], values) for name, values in columns.items()]
-    bulk_insert(connection, table, list(columns), list(zip(*ready, strict=True)))
+    # Not a list: so many tuples at a time would set off the collector of garbage.
+    bulk_insert(connection, table, list(columns), zip(*ready, strict=True))
     return n_rows
 
 

@@ -4,7 +4,7 @@ Beside :mod:`tianyu.schema.jsonrows` no other file knows a dialect by name.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from sqlalchemy.sql.expression import FunctionElement
 
 from tianyu.schema import loadfile
 from tianyu.schema.errors import ConfigurationError
+from tianyu.schema.statements import insert_rows
 
 WRITE_OPTION = "tianyu_write"
 """Execution option of connections that are going to write."""
@@ -314,7 +315,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def bulk_insert(
-    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    connection: Connection, table: Table, names: Sequence[str], rows: Iterable[tuple[Any, ...]]
 ) -> None:
     """Insert many rows by the fastest way of the dialect; the rows are the same by all ways.
 
@@ -325,7 +326,7 @@ def bulk_insert(
     table : Table
     names : sequence of str
         Columns.
-    rows : sequence of tuples
+    rows : iterable of tuples
         Values in the order of ``names``, as the driver takes them; no NaN.
 
     Raises
@@ -333,15 +334,13 @@ def bulk_insert(
     sqlalchemy.exc.DBAPIError
         As an INSERT would: keys taken twice, values that do not fit.
     """
+    if connection.dialect.name == "sqlite":
+        insert_rows(connection, table, names, rows)
+        return
+    rows = list(rows)
     if not rows:
         return
     if loadfile.is_worth_it(connection, len(rows)) and not loadfile.holds_bytes(rows):
         loadfile.load(connection, table, names, rows)
-        return
-    quote = connection.dialect.identifier_preparer.quote
-    columns = ", ".join(quote(name) for name in names)
-    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    marks = ", ".join([mark] * len(names))
-    # PyMySQL turns an executemany of this shape into multi-row inserts.
-    sql = f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({marks})"  # noqa: S608 - our names
-    connection.exec_driver_sql(sql, list(rows))
+    else:
+        insert_rows(connection, table, names, rows)
