@@ -117,13 +117,13 @@ def _search_row(
     # Positive floats are in the order of their bits, and whole numbers are compared many at a
     # time; what is not a number may come out as high and is looked at.
     height, height_bits = threshold[0], threshold.view(np.int32)[0]
-    row = values[y * nx : (y + 1) * nx].view(np.int32)
+    ordered = values.view(np.int32)
     n = 0
     for start in range(0, nx, SEGMENT):
-        part = row[start : min(nx, start + SEGMENT)]
         top = np.int32(0)
-        for i in range(part.size):
-            top = part[i] if part[i] > top else top
+        # Without a sign, which an index that counts from the end has.
+        for i in range(np.uint64(y * nx + start), np.uint64(y * nx + min(nx, start + SEGMENT))):
+            top = ordered[i] if ordered[i] > top else top
         if top <= height_bits:
             continue
         first = y * nx + max(ISOLATION_PIX, start)

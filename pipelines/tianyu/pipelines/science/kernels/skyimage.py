@@ -170,13 +170,16 @@ def sky_row(cubics: FloatImage, box: int, places: FloatImage, row: FloatImage) -
         right = row.size if node == n_nodes - 1 else min(row.size, (node + 1) * box + box // 2)
         if right <= left:
             continue
-        cubic, t, part = cubics[max(node, 0)], places[left:right], row[left:right]
-        a, b = cubic[0], cubic[1]
+        k = max(node, 0)
+        a, b, c, d = cubics[k, 0], cubics[k, 1], cubics[k, 2], cubics[k, 3]
+        # Parts of arrays cost more than these few pixels, and so does asking whether an index
+        # counts from the end: it has no sign.
+        pixels = range(np.uint64(left), np.uint64(right))
         if node < 0:
-            for i in range(part.size):
-                part[i] = a + b * t[i]
+            for x in pixels:
+                row[x] = a + b * places[x]
         else:
-            c, d = cubic[2], cubic[3]
-            for i in range(part.size):
-                part[i] = a + t[i] * (b + t[i] * (c + t[i] * d))
+            for x in pixels:
+                t = places[x]
+                row[x] = a + t * (b + t * (c + t * d))
         left = right
