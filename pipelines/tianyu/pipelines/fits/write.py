@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import IO
@@ -97,7 +98,7 @@ def _write_units(file: IO[bytes], units: list[tuple[bytes, AnyArray]]) -> Writte
     digest, size = hashlib.sha256(), 0
     for header, array in units:
         n_content = 0
-        for part in (header, *_stored_strips(array)):
+        for part in chain([memoryview(header)], _stored_strips(array)):
             file.write(part)
             digest.update(part)
             size += len(part)
