@@ -9,7 +9,7 @@ from tianyu.pipelines.science.fixedpattern import (
     PatternFrames,
     frames_that_fit,
 )
-from tianyu.pipelines.science.footprints import footprints, star_footprints
+from tianyu.pipelines.science.footprints import Footprints, star_footprints
 from tianyu.pipelines.steps.fixed_pattern import choose_frames
 
 SHAPE = (60, 80)
@@ -34,7 +34,7 @@ def measure(pattern, *, drift_pix=2.0, n_frames=N_FRAMES, hits=0, order=None, se
         pixels = rng.normal(0, RMS, SHAPE) + star(x[0], y[0], 3000.0) + pattern
         for _ in range(hits):
             pixels[rng.integers(SHAPE[0]), rng.integers(SHAPE[1])] += 5000
-        stars = footprints(x, y, np.array([3000.0]), fwhm_pix=FWHM, sky_rms=RMS)
+        stars = Footprints.of_stars(x, y, np.array([3000.0]), fwhm_pix=FWHM, sky_rms=RMS)
         frames.append((pixels.astype(np.float32), np.zeros(SHAPE, np.uint8), stars))
     sample = PatternFrames(n_frames, SHAPE)
     for i in order if order is not None else range(n_frames):

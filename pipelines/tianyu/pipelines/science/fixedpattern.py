@@ -121,7 +121,7 @@ class PatternFrames:
         values = self._values[self._n_frames]
         if self._method is not None:
             pixels, mask = np.ascontiguousarray(pixels, np.float32), np.ascontiguousarray(mask)
-            columns = (np.asarray(c, np.float64) for c in (stars.x, stars.y, stars.radius_pix))
+            columns = (np.asarray(c, np.float64) for c in (stars.x, stars.y, stars.radius))
             self._method.keep(pixels, mask, *columns, float(STEPS_PER_ADU), values)
         else:
             _keep(pixels, mask, stars, values)
@@ -173,7 +173,7 @@ def frames_that_fit(shape: tuple[int, int], memory_bytes: int = MEMORY_BYTES) ->
 def _keep(pixels: FloatImage, mask: MaskImage, stars: Footprints, values: StepImage) -> None:
     """Write a frame in steps, and what says that a pixel is left out."""
     limit = LEFT_OUT - 1
-    use = (mask == 0) & ~stars.mask((mask.shape[0], mask.shape[1])) & ~np.isnan(pixels)
+    use = (mask == 0) & ~stars.covered((mask.shape[0], mask.shape[1])) & ~np.isnan(pixels)
     whole = np.rint(np.clip(pixels * np.float32(STEPS_PER_ADU), -limit, limit))
     values[...] = LEFT_OUT
     np.copyto(values, whole, where=use, casting="unsafe")

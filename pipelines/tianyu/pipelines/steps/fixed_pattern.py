@@ -25,7 +25,7 @@ from tianyu.pipelines.science.fixedpattern import (
     PatternMethod,
     frames_that_fit,
 )
-from tianyu.pipelines.science.footprints import footprints
+from tianyu.pipelines.science.footprints import Footprints
 from tianyu.pipelines.sky_meshes import load_sky_meshes
 from tianyu.pipelines.step import StepParameters, step
 from tianyu.schema.tables import Reduction, Source, SourcePosition
@@ -123,7 +123,7 @@ def _sample_frames(
         if frame.transform is None or frame.fwhm_pix is None:
             continue
         on_x, on_y = frame.transform.apply(x, y)
-        stars = footprints(on_x, on_y, peak, fwhm_pix=frame.fwhm_pix, sky_rms=sky.rms)
+        stars = Footprints.of_stars(on_x, on_y, peak, fwhm_pix=frame.fwhm_pix, sky_rms=sky.rms)
         sample.add(image.pixels, image.mask, stars, sky.rms)
     return sample
 

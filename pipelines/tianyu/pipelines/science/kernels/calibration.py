@@ -99,32 +99,20 @@ def calibrate_rows(
     )
     no_bits = np.zeros(nx, np.uint8)
     for y in range(first, last):
-        if overscan.size == 0 and offset.size and response.size:
-            _scale_row(raw[y], offset[y], response[y], pixels[y])
-        else:
-            _fill_overscan(overscan, y, level)
-            _calibrate_run(
-                raw[y],
-                level,
-                offset[y] if offset.size else nothing,
-                response[y] if response.size else one,
-                nothing,
-                nothing,
-                pixels[y],
-                0,
-                nx,
-            )
+        _fill_overscan(overscan, y, level)
+        _calibrate_run(
+            raw[y],
+            level,
+            offset[y] if offset.size else nothing,
+            response[y] if response.size else one,
+            nothing,
+            nothing,
+            pixels[y],
+            0,
+            nx,
+        )
         fixed = fixed_mask[y] if fixed_mask.size else no_bits
         _mark_run(raw[y], fixed, saturation, saturated_bit, mask[y], 0, nx)
-
-
-@compiled
-def _scale_row(
-    counts: AnyArray, offset: FloatImage, response: FloatImage, pixels: FloatImage
-) -> None:
-    """Write a row as :func:`_calibrate_run` does, where nothing else is to be taken off."""
-    for x in range(pixels.size):
-        pixels[x] = (np.float32(counts[x]) - offset[x]) * response[x]
 
 
 @compiled

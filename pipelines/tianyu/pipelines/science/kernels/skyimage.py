@@ -5,22 +5,30 @@ multiplications; :meth:`~tianyu.pipelines.science.sky.SkyModel.image` sums over 
 """
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from tianyu.pipelines.science.arrays import FloatArray, FloatImage, IntArray
+from tianyu.pipelines.science.arrays import FloatArray, FloatImage
 from tianyu.pipelines.science.kernels.jit import compiled
-from tianyu.pipelines.science.meshspline import curvatures, spline_terms
 from tianyu.pipelines.science.sky import SkyModel
 
 
 @lru_cache(maxsize=8)
-def _row_terms(n_nodes: int, box: int, size: int) -> tuple[IntArray, FloatArray]:
-    """Nodes about every row and their factors; the same for all frames of a camera."""
-    nodes, terms = spline_terms(n_nodes, box, np.arange(size, dtype=np.float64))
-    nodes.setflags(write=False)
-    terms.setflags(write=False)
-    return nodes, terms
+def _curvatures(n_nodes: int) -> FloatArray:
+    """Matrix from the nodes' values to second derivatives per squared box, natural ends."""
+    matrix = np.zeros((n_nodes, n_nodes))
+    if n_nodes > 2:
+        inner = n_nodes - 2
+        system = 4.0 * np.eye(inner) + np.eye(inner, k=1) + np.eye(inner, k=-1)
+        differences = np.zeros((inner, n_nodes))
+        rows = np.arange(inner)
+        differences[rows, rows], differences[rows, rows + 2] = 6.0, 6.0
+        differences[rows, rows + 1] = -12.0
+        matrix[1:-1] = np.linalg.solve(system, differences)
+    matrix = np.ascontiguousarray(matrix.T)
+    matrix.setflags(write=False)
+    return matrix
 
 
 def row_cubics(sky: SkyModel) -> FloatImage:
@@ -37,73 +45,99 @@ def row_cubics(sky: SkyModel) -> FloatImage:
     [[1.0, 2.0], [3.0, 2.0], [5.0, 2.0]]
     """
     ny_nodes, nx_nodes = sky.mesh.shape
+    mesh = sky.mesh.astype(np.float64)
+    # The second derivatives along rows are as smooth down the columns as the values are.
+    along_rows = mesh_product(mesh, np.array(_curvatures(nx_nodes)))
+    down_columns = np.array(_curvatures(ny_nodes).T, order="C")
+    places = row_places(ny_nodes, sky.box_pix[0], sky.shape[0], np.float64)
     cubics = np.empty((sky.shape[0], nx_nodes, 4), np.float32)
-    surfaces = np.empty((4, ny_nodes, nx_nodes))
-    _fill_surfaces(
-        sky.mesh.astype(np.float64), curvatures(ny_nodes), curvatures(nx_nodes), surfaces
+    _fill_cubics(
+        mesh,
+        mesh_product(down_columns, mesh),
+        along_rows,
+        mesh_product(down_columns, along_rows),
+        sky.box_pix[0],
+        places,
+        cubics,
     )
-    _fill_cubics(*_row_terms(ny_nodes, sky.box_pix[0], sky.shape[0]), surfaces, cubics)
     return cubics
 
 
 @compiled
-def _fill_surfaces(
-    mesh: FloatArray, along_y: FloatArray, along_x: FloatArray, surfaces: FloatArray
-) -> None:
-    """Write a mesh and its second derivatives along y, along x and along both."""
-    n_rows, n_columns = mesh.shape
-    surfaces[0], surfaces[1:] = mesh, 0.0
-    for j in range(n_rows):
-        for k in range(n_rows):
-            for i in range(n_columns):
-                surfaces[1, j, i] += along_y[j, k] * mesh[k, i]
-    for half in range(2):
-        for j in range(n_rows):
-            for i in range(n_columns):
-                total = 0.0
-                for k in range(n_columns):
-                    total += along_x[i, k] * surfaces[half, j, k]
-                surfaces[2 + half, j, i] = total
+def mesh_product(left: FloatArray, right: FloatArray) -> FloatArray:
+    """Return the product of two small matrices, its sums in one order on every processor."""
+    product = np.zeros((left.shape[0], right.shape[1]))
+    for i in range(left.shape[0]):
+        for k in range(right.shape[0]):
+            factor = left[i, k]
+            for j in range(right.shape[1]):
+                product[i, j] += factor * right[k, j]
+    return product
 
 
 @compiled
 def _fill_cubics(
-    nodes: IntArray, terms: FloatArray, surfaces: FloatArray, cubics: FloatImage
+    mesh: FloatArray,
+    bend: FloatArray,
+    second: FloatArray,
+    second_bend: FloatArray,
+    box: int,
+    places: FloatArray,
+    cubics: FloatImage,
 ) -> None:
-    n_nodes = surfaces.shape[2]
-    value, second = np.empty(n_nodes), np.empty(n_nodes)
+    """Write the cubics of all rows.
+
+    `mesh` holds the values at the nodes and `second` their second derivatives along the rows;
+    `bend` and `second_bend` are the second derivatives of both down the columns.
+    """
+    n_rows, n_nodes = mesh.shape
+    value, curvature = np.empty(n_nodes), np.empty(n_nodes)
     for y in range(cubics.shape[0]):
-        above, below = nodes[0, y], nodes[1, y]
-        a, b, c, d = terms[0, y], terms[1, y], terms[2, y], terms[3, y]
-        for node in range(n_nodes):
-            value[node] = (
-                a * surfaces[0, above, node]
-                + b * surfaces[0, below, node]
-                + c * surfaces[1, above, node]
-                + d * surfaces[1, below, node]
-            )
-            second[node] = (
-                a * surfaces[2, above, node]
-                + b * surfaces[2, below, node]
-                + c * surfaces[3, above, node]
-                + d * surfaces[3, below, node]
-            )
-        slope = 0.0
+        k = min(max((y + box - box // 2) // box - 1, 0), n_rows - 1)
+        is_line = (k == 0 and places[y] < 0.0) or k == n_rows - 1
+        _interpolate(mesh, bend, k, places[y], is_line, value)
+        _interpolate(second, second_bend, k, places[y], is_line, curvature)
         for node in range(n_nodes - 1):
             step = value[node + 1] - value[node]
-            slope = step - (2.0 * second[node] + second[node + 1]) / 6.0
+            slope = step - (2.0 * curvature[node] + curvature[node + 1]) / 6.0
             cubics[y, node, 0] = value[node]
             cubics[y, node, 1] = slope
-            cubics[y, node, 2] = 0.5 * second[node]
-            cubics[y, node, 3] = (second[node + 1] - second[node]) / 6.0
-            slope = step + (second[node] + 2.0 * second[node + 1]) / 6.0
-        cubics[y, n_nodes - 1] = 0.0
-        cubics[y, n_nodes - 1, 0] = value[n_nodes - 1]
-        cubics[y, n_nodes - 1, 1] = slope
+            cubics[y, node, 2] = 0.5 * curvature[node]
+            cubics[y, node, 3] = (curvature[node + 1] - curvature[node]) / 6.0
+        last, slope = n_nodes - 1, 0.0
+        if last > 0:
+            slope = value[last] - value[last - 1]
+            slope += (curvature[last - 1] + 2.0 * curvature[last]) / 6.0
+        cubics[y, last, 0], cubics[y, last, 1] = value[last], slope
+        cubics[y, last, 2], cubics[y, last, 3] = 0.0, 0.0
+
+
+@compiled
+def _interpolate(
+    nodes: FloatArray, bend: FloatArray, k: int, t: float, is_line: bool, found: FloatArray
+) -> None:
+    """Write the splines through the columns of nodes at t boxes below row k; lines at the ends."""
+    for i in range(found.size):
+        if nodes.shape[0] == 1:
+            found[i] = nodes[0, i]
+            continue
+        above = min(k, nodes.shape[0] - 2)
+        step = nodes[above + 1, i] - nodes[above, i]
+        if is_line and k > above:
+            slope = step + (bend[above, i] + 2.0 * bend[k, i]) / 6.0
+            found[i] = nodes[k, i] + t * slope
+            continue
+        slope = step - (2.0 * bend[above, i] + bend[above + 1, i]) / 6.0
+        found[i] = nodes[above, i] + t * slope
+        if not is_line:
+            cubic = (bend[above + 1, i] - bend[above, i]) / 6.0
+            found[i] += t * t * (0.5 * bend[above, i] + t * cubic)
 
 
 @lru_cache(maxsize=8)
-def row_places(n_nodes: int, box: int, nx: int) -> FloatImage:
+def row_places(
+    n_nodes: int, box: int, nx: int, dtype: type[np.floating[Any]] = np.float32
+) -> FloatImage:
     """Place of every pixel of a row within its cubic, in boxes, shape ``(nx,)``.
 
     >>> row_places(2, 4, 8).tolist()
@@ -111,7 +145,7 @@ def row_places(n_nodes: int, box: int, nx: int) -> FloatImage:
     """
     pixel = np.arange(nx)
     node = np.clip((pixel + box - box // 2) // box - 1, 0, n_nodes - 1)
-    places = (((pixel + 0.5) - (node + 0.5) * box) / box).astype(np.float32)
+    places = (((pixel + 0.5) - (node + 0.5) * box) / box).astype(dtype)
     places.setflags(write=False)
     return places
 
