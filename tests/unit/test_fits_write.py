@@ -25,6 +25,16 @@ def test_what_is_written_is_read_back(tmp_path, dtype):
     assert written.sha256 == checksum(path) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_images_of_many_strips_are_whole(tmp_path):
+    image = np.random.default_rng(3).integers(-(2**31), 2**31, (301, 1999), dtype=np.int32)
+    written = write_image_fits(tmp_path / "a.fits", [("A", image), ("B", image[:, :7])], {})
+    path = tmp_path / "a.fits"
+    np.testing.assert_array_equal(fits.getdata(path, "A"), image)
+    np.testing.assert_array_equal(fits.getdata(path, "B"), image[:, :7])
+    assert written.size_bytes == path.stat().st_size
+    assert written.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def test_several_planes_and_their_cards(tmp_path):
     mean, count = np.full((4, 6), 1.5, np.float32), np.full((4, 6), 9, np.uint16)
     cards = {"nframes": 9, "METHOD": ("mean", "of all frames"), "SIGMA_CLIPPED": True, "NAXIS": 5}

@@ -9,6 +9,7 @@ from astropy.coordinates import AltAz, EarthLocation, SkyCoord, get_body
 from astropy.time import Time
 from astropy.utils import iers
 
+from tianyu.pipelines.earthrotation import bundled_rotation
 from tianyu.pipelines.science.observer import observer_at
 from tianyu.pipelines.science.times import frame_times
 
@@ -30,7 +31,9 @@ def _offline():
 @pytest.mark.parametrize(("ra_deg", "dec_deg"), [(31.04, 46.69), (200.0, -61.0)])
 def test_heights_and_moon_are_those_of_astropys_frames(place, ra_deg, dec_deg):
     """Within an arc second: nutation, polar motion and the moon's light time are that small."""
-    times = frame_times(STARTS, np.zeros(24), ra_deg=ra_deg, dec_deg=dec_deg, **place)
+    times = frame_times(
+        STARTS, np.zeros(24), ra_deg=ra_deg, dec_deg=dec_deg, rotation=bundled_rotation(), **place
+    )
     site = EarthLocation.from_geodetic(
         place["longitude_deg"], place["latitude_deg"], place["altitude_m"]
     )
@@ -44,7 +47,7 @@ def test_heights_and_moon_are_those_of_astropys_frames(place, ra_deg, dec_deg):
     expected = centre.transform_to(moon.frame).separation(moon).to_value(u.deg)
     np.testing.assert_allclose(times.moon_distance_deg, expected, atol=arcsecond)
     cos_z = np.sin(centre.transform_to(horizon).alt.rad)
-    observer = observer_at((at.jd1, at.jd2), **place)
+    observer = observer_at((at.jd1, at.jd2), rotation=bundled_rotation(), **place)
     ra, dec = np.radians([ra_deg, dec_deg])
     towards = np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
     found = np.sin(observer.altitude_rad(observer.apparent(towards)))
@@ -58,7 +61,7 @@ def test_the_place_among_the_planets_is_astropys_within_20_m(place):
     site = EarthLocation.from_geodetic(
         place["longitude_deg"], place["latitude_deg"], place["altitude_m"]
     )
-    observer = observer_at((at.jd1, at.jd2), **place)
+    observer = observer_at((at.jd1, at.jd2), rotation=bundled_rotation(), **place)
     expected = site.get_gcrs_posvel(at)[0].xyz.to_value(u.au).T
     away_m = np.linalg.norm(observer.geocentric_au - expected, axis=1) * u.au.to(u.m)
     assert away_m.max() < 20.0
@@ -73,3 +76,12 @@ def test_times_do_not_depend_on_what_is_asked_together():
         alone = frame_times([STARTS[i]], np.zeros(1), ra_deg=10.0, dec_deg=20.0, **PLACES[0])
         for name, column in vars(alone).items():
             assert np.array_equal(column, getattr(together, name)[i : i + 1], equal_nan=True), name
+
+
+@pytest.mark.filterwarnings("ignore::erfa.core.ErfaWarning")  # years without known leap seconds
+def test_the_earths_rotation_is_that_of_astropys_table():
+    mjd = np.array([50000.0, 51178.99, 51179.01, 57204.5, 60000.25])
+    expected = iers.IERS_B.open().ut1_utc(mjd + 2400000.5).to_value(u.s)
+    found = bundled_rotation().ut1_minus_utc_s(mjd + 2400000.5)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    assert bundled_rotation().ut1_minus_utc_s(np.array([2430000.0, 2490000.0])).tolist() == [0, 0]

@@ -240,3 +240,15 @@ def test_refuses_what_cannot_be_stacked():
         stack.add(*one_pixel(1.0), 0.5, 0)
     with pytest.raises(ValueError, match="holds no pixel"):
         Canvas(0, 0, 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("counts", "dtype"), [([0, 255], np.uint8), ([0, 256], np.int16), ([-1, 3], np.int16)]
+)
+def test_counts_are_kept_in_bytes_where_these_hold_them(counts, dtype):
+    stack = PartialStack(Canvas(0, 0, 2, 1), np.zeros((1, 2), np.int32), np.array([counts]), 0)
+    small = stack.small_count()
+    assert small.dtype == dtype
+    again = PartialStack(Canvas(0, 0, 2, 1), stack.total, small, 0)
+    np.testing.assert_array_equal(again.count, stack.count)
+    assert again.count.dtype == stack.count.dtype

@@ -76,7 +76,7 @@ def save_stack(
     exposure_s: float,
 ) -> NewImage:
     """Save a stack: exact sum and counts, and for a template the mean that people look at."""
-    arrays: list[tuple[str, AnyArray]] = [("SUM", stack.total), ("COUNT", stack.count)]
+    arrays: list[tuple[str, AnyArray]] = [("SUM", stack.total), ("COUNT", stack.small_count())]
     if kind == "template":
         # SEP reads float32; the mean comes first, since viewers show the first image.
         arrays.insert(0, ("MEAN", stack.mean()))

@@ -1,8 +1,9 @@
 """Writing images so that a file is either whole or not there."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from os import PathLike
 from pathlib import Path
 from typing import IO
@@ -18,6 +19,9 @@ _BITPIX = {
     "u1": 8, "i2": 16, "u2": 16, "i4": 32, "u4": 32, "i8": 64, "f4": -32, "f8": -64,
 }  # fmt: skip
 _ZERO = {"u2": 2**15, "u4": 2**31}
+
+# Small enough for the second-level cache: bytes are turned, summed up and written there.
+_STRIP_BYTES = 256 * 1024
 
 # Written from the arrays; a caller's copy of a raw header would contradict them.
 _STRUCTURAL = frozenset({
@@ -93,13 +97,24 @@ def write_image_fits(
 def _write_units(file: IO[bytes], units: list[tuple[bytes, AnyArray]]) -> WrittenFile:
     digest, size = hashlib.sha256(), 0
     for header, array in units:
-        content = _stored(array).data.cast("B")
-        padding = bytes(-len(content) % BLOCK_BYTES)
-        for part in (header, content, padding):
+        n_content = 0
+        for part in chain([memoryview(header)], _stored_strips(array)):
             file.write(part)
             digest.update(part)
             size += len(part)
+            n_content += len(part)
+        padding = bytes(-n_content % BLOCK_BYTES)
+        file.write(padding)
+        digest.update(padding)
+        size += len(padding)
     return WrittenFile(size, digest.hexdigest())
+
+
+def _stored_strips(array: AnyArray) -> Iterator[memoryview]:
+    """Yield the pixels as FITS stores them, so few at once that they stay in the cache."""
+    n_rows = max(1, _STRIP_BYTES // max(array[:1].nbytes, 1))
+    for row in range(0, array.shape[0], n_rows):
+        yield _stored(array[row : row + n_rows]).data.cast("B")
 
 
 def _type_code(array: AnyArray) -> str:

@@ -1,16 +1,14 @@
 """Where an observer on the Earth is, and how the sky turns about him, at many times at once.
 
 By ERFA's routines on arrays: astropy's coordinate frames give the same and take over twenty times
-as long, most of it in checks of each other. Everything comes from series and tables that are
-installed with astropy; nothing is downloaded.
+as long, most of it in checks of each other. Everything comes from series that are installed with
+astropy; nothing is downloaded.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import erfa  # type: ignore[import-untyped]  # published without types
 import numpy as np
-from astropy.utils import iers
 
 from tianyu.pipelines.science.arrays import FloatArray
 
@@ -19,6 +17,34 @@ AU_M = 149_597_870_700.0
 
 AU_LIGHT_DAYS = AU_M / 299_792_458.0 / 86_400.0
 """Light takes so long for one astronomical unit, days."""
+
+
+@dataclass(frozen=True)
+class EarthRotation:
+    """How far the Earth had turned, day by day.
+
+    Attributes
+    ----------
+    mjd : FloatArray
+        Days (UTC), rising, shape (n,).
+    ut1_minus_tai_s : FloatArray
+        Of these days, s; it knows no leap seconds.
+    """
+
+    mjd: FloatArray
+    ut1_minus_tai_s: FloatArray
+
+    @classmethod
+    def from_utc(cls, mjd: FloatArray, ut1_minus_utc_s: FloatArray) -> "EarthRotation":
+        """Take what the tables of the IERS hold: UT1 − UTC, s."""
+        return cls(mjd, ut1_minus_utc_s - _tai_minus_utc(mjd))
+
+    def ut1_minus_utc_s(self, jd_utc: FloatArray) -> FloatArray:
+        """Return UT1 − UTC, s, between the days that are known; 0 before and after."""
+        at = jd_utc - erfa.DJM0
+        between = np.interp(at, self.mjd, self.ut1_minus_tai_s, left=np.nan, right=np.nan)
+        between += _tai_minus_utc(at)
+        return np.where(np.isfinite(between), between, 0.0)
 
 
 @dataclass(frozen=True)
@@ -72,6 +98,7 @@ def observer_at(
     latitude_deg: float,
     longitude_deg: float,
     altitude_m: float,
+    rotation: EarthRotation | None = None,
 ) -> Observer:
     """Compute where an observer is.
 
@@ -83,6 +110,9 @@ def observer_at(
         Geodetic (WGS 84), degrees, east positive.
     altitude_m : float
         Above the ellipsoid, metres.
+    rotation : EarthRotation, optional
+        Without it, and beyond its days, UT1 is taken as UTC: 0.9 s at most, 14″ of the sky or
+        1.4 µs of light.
 
     Returns
     -------
@@ -92,12 +122,12 @@ def observer_at(
     -----
     The Earth's place is ERFA's series, 15 km or 50 µs from the DE ephemerides; its axis follows the
     short nutation of IAU 2000B, 0.001″ or 3 cm from the long one. The wander of the pole, 0.3″, is
-    left out: 10 m, or 30 ns of light. Beyond the table of the Earth's rotation UT1 is taken as UTC:
-    0.9 s at most, 1.4 µs of light.
+    left out: 10 m, or 30 ns of light.
     """
     latitude, longitude = np.radians([latitude_deg, longitude_deg])
     tt = erfa.taitt(*erfa.utctai(*utc))
-    ut1 = erfa.utcut1(*utc, _ut1_minus_utc(utc[0] + utc[1]))
+    ahead_s = 0.0 if rotation is None else rotation.ut1_minus_utc_s(utc[0] + utc[1])
+    ut1 = erfa.utcut1(*utc, ahead_s)
     turned = erfa.era00(*ut1)
     to_celestial = np.swapaxes(erfa.c2i00b(*tt), -1, -2)
     here = erfa.pvtob(longitude, latitude, altitude_m, 0.0, 0.0, 0.0, turned)["p"]
@@ -130,25 +160,7 @@ def along(vectors: FloatArray, direction: FloatArray) -> FloatArray:
     return np.asarray(products[:, 0] + products[:, 1] + products[:, 2])
 
 
-def _ut1_minus_utc(jd_utc: FloatArray) -> FloatArray:
-    """Return UT1 − UTC, s, between the days of the bundled table; 0 before and after."""
-    mjd, ut1_minus_tai = _rotation_table()
-    at = jd_utc - erfa.DJM0
-    between = np.interp(at, mjd, ut1_minus_tai, left=np.nan, right=np.nan) + _tai_minus_utc(at)
-    return np.where(np.isfinite(between), between, 0.0)
-
-
 def _tai_minus_utc(mjd: FloatArray) -> FloatArray:
     """Return TAI − UTC, s."""
     year, month, day, fraction = erfa.jd2cal(erfa.DJM0, mjd)
     return np.asarray(erfa.dat(year, month, day, fraction))
-
-
-@lru_cache(maxsize=1)
-def _rotation_table() -> tuple[FloatArray, FloatArray]:
-    """Read days (MJD) and UT1 − TAI, s, which knows no leaps, of IERS B.
-
-    Astropy's own reader takes ten times as long, a third of a second in each process.
-    """
-    mjd, ut1_minus_utc = np.loadtxt(iers.IERS_B_FILE, usecols=(4, 7), comments="#", unpack=True)
-    return mjd, ut1_minus_utc - _tai_minus_utc(mjd)

@@ -27,6 +27,7 @@ _STRIP_PIXELS = 2**18
 
 _INT32_MAX = 2**31 - 1
 _INT16_MAX = 2**15 - 1
+_UINT8_MAX = 2**8 - 1
 
 
 RowAdder: TypeAlias = Callable[..., tuple[int, int]]
@@ -193,6 +194,12 @@ class PartialStack:
         steps = self.count.astype(np.int64) * STEPS_PER_ADU
         np.divide(self.total, steps, out=mean, where=steps > 0, casting="same_kind")
         return mean
+
+    def small_count(self) -> NDArray[Any]:
+        """Return the counts as bytes where these hold them: a sixth less of a file."""
+        if self.count.size and self.count.min() >= 0 and self.count.max() <= _UINT8_MAX:
+            return self.count.astype(np.uint8)
+        return self.count
 
     def _accumulate(
         self,

@@ -9,6 +9,7 @@ from pydantic import Field
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.detector_noise import noise_gain
+from tianyu.pipelines.earthrotation import bundled_rotation
 from tianyu.pipelines.errors import PermanentError, UnusableDataError
 from tianyu.pipelines.frames import FrameFile, raw_frames
 from tianyu.pipelines.kept_out import NOTHING, KeptOut
@@ -167,6 +168,7 @@ def add_frame_rows(
         altitude_m=place.altitude_m,
         ra_deg=field.ra_deg,
         dec_deg=field.dec_deg,
+        rotation=bundled_rotation(),
     )
     rows = [_frame_row(context, r, times, i) for i, r in enumerate(results)]
     products.rows(Frame, {name: [row[name] for row in rows] for name in rows[0]})

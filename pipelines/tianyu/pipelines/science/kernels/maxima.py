@@ -4,7 +4,7 @@ import numpy as np
 
 from tianyu.pipelines.science.arrays import FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
-from tianyu.pipelines.science.kernels.skyimage import sky_row
+from tianyu.pipelines.science.kernels.skyimage import sky_run
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.peaks import ISOLATION_PIX
 
@@ -51,7 +51,7 @@ def subtract_sky(
     row = np.empty(nx, np.float32)
     found, n = np.empty(2 * nx, np.int64), 0
     for y in range(ny):
-        sky_row(cubics[y], box, places, row)
+        sky_run(cubics[y], box, places, 0, row.size, row)
         for x in range(nx):
             pixels[y, x] -= row[x]
         if y >= 2 * ISOLATION_PIX:
@@ -117,13 +117,13 @@ def _search_row(
     # Positive floats are in the order of their bits, and whole numbers are compared many at a
     # time; what is not a number may come out as high and is looked at.
     height, height_bits = threshold[0], threshold.view(np.int32)[0]
-    row = values[y * nx : (y + 1) * nx].view(np.int32)
+    ordered = values.view(np.int32)
     n = 0
     for start in range(0, nx, SEGMENT):
-        part = row[start : min(nx, start + SEGMENT)]
         top = np.int32(0)
-        for i in range(part.size):
-            top = part[i] if part[i] > top else top
+        # Without a sign, which an index that counts from the end has.
+        for i in range(np.uint64(y * nx + start), np.uint64(y * nx + min(nx, start + SEGMENT))):
+            top = ordered[i] if ordered[i] > top else top
         if top <= height_bits:
             continue
         first = y * nx + max(ISOLATION_PIX, start)
