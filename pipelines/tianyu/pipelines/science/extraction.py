@@ -55,7 +55,9 @@ def extract(
     """
     is_lowered = filter_kernel is not None and abs(filter_kernel.sum()) < SUMS_TO_ZERO
     if is_lowered and filter_kernel is not None:
-        threshold_sigma *= math.sqrt(float((filter_kernel**2).sum()))
+        # SEP divides a kernel by the sum of its sizes, and compares with the noise of a pixel.
+        sizes = np.abs(filter_kernel)
+        threshold_sigma *= math.sqrt(float((sizes**2).sum())) / float(sizes.sum())
     room = max(sep.get_extract_pixstack(), pixels.size // FIRST_ROOM)
     while True:
         try:
