@@ -119,7 +119,7 @@ def joined(sharp: Detections, broad: Detections, fwhm: float) -> Detections:
         return sharp if len(sharp) else broad
     tree = cKDTree(np.column_stack([sharp.x, sharp.y]))
     distance, _ = tree.query(np.column_stack([broad.x, broad.y]))
-    return sharp + broad[distance > SAME_SOURCE_FWHM * fwhm]
+    return sharp + broad[np.flatnonzero(distance > SAME_SOURCE_FWHM * fwhm)]
 
 
 def _pixel_of(sources: Detections) -> tuple[AnyArray, AnyArray]:
