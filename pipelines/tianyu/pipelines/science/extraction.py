@@ -91,8 +91,8 @@ def stellar_filter(fwhm: float) -> FloatArray:
 
 
 LOWERED_REACH_FWHM = 1.25
-"""Radius of the lowered filter: with 1.0 two more of 508 stars of a simulated field were found, with
-1.5 and 2.0 four and twenty fewer, and false sources were as many, five or six."""
+"""Radius of the lowered filter: 1.0 found one more of 508 stars of a simulated field, 1.5 and 2.0 five
+and twenty fewer, each with five or six false sources."""
 
 
 def lowered_filter(fwhm: float) -> FloatArray:
