@@ -91,8 +91,8 @@ def stellar_filter(fwhm: float) -> FloatArray:
 
 
 LOWERED_REACH_FWHM = 1.25
-"""Radius of the lowered filter: 1.0 found one more of 508 stars of a simulated field, 1.5 and 2.0 five
-and twenty fewer, each with five or six false sources."""
+"""Radius of the lowered filter: 1.0 found one more of 508 stars of a simulated field, 1.5 and 2.0
+five and twenty fewer, each with five or six false sources."""
 
 
 def lowered_filter(fwhm: float) -> FloatArray:
