@@ -72,3 +72,51 @@ def bridge(pixels: FloatImage, searched: BoolArray, holes: BoolArray) -> FloatIm
         ~searched, return_distances=False, return_indices=True
     )
     return np.where(holes, pixels[row, column], pixels)
+
+
+FULL_PART = 0.8
+"""Of the highest pixel of a template, from which cores are taken for full."""
+
+FLAT_FWHM2 = 0.6
+"""Least area of a flat core in squared FWHM; a star that is not full has 0.25 above 0.8 of it."""
+
+
+def flat_cores(
+    pixels: FloatImage, searched: BoolArray, bridged: BoolArray, fwhm: float
+) -> BoolArray:
+    """Return the cores that are bridged, or were full in the frames and are flat in their mean.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (ny, nx)
+        Template without its background.
+    searched, bridged : ndarray of bool, shape (ny, nx)
+        Pixels where sources are sought; cores that were filled.
+    fwhm : float
+        Width of the stars, pixels.
+    """
+    highest = float(np.max(pixels, where=searched, initial=0.0))
+    full = searched & (pixels >= FULL_PART * highest) & (pixels > 0.0)
+    labels, _ = ndimage.label(full)
+    area = np.bincount(labels.ravel())
+    large = area >= FLAT_FWHM2 * fwhm**2
+    large[0] = False
+    return np.asarray(bridged | large[labels])
+
+
+def peaked(pixels: FloatImage, flat: BoolArray) -> FloatImage:
+    """Return the pixels with a peak on every flat core.
+
+    Without curvature a filter that sums to zero sees its rim alone, as a ring of sources.
+
+    Examples
+    --------
+    >>> image = np.zeros((5, 7), np.float32)
+    >>> image[1:4, 1:6] = 9.0
+    >>> peaked(image, image > 0)[2].tolist()
+    [0.0, 18.0, 27.0, 27.0, 27.0, 18.0, 0.0]
+    """
+    if not flat.any():
+        return pixels
+    depth = ndimage.distance_transform_edt(np.pad(flat, 1))[1:-1, 1:-1]
+    return np.asarray(pixels + depth * np.max(pixels), dtype=np.float32)

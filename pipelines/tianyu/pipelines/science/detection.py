@@ -10,15 +10,33 @@ import numpy as np
 import sep
 
 from tianyu.pipelines.science.arrays import AnyArray, BoolArray, FloatImage
-from tianyu.pipelines.science.coverage import bridge, saturated_cores, searched_area
+from tianyu.pipelines.science.coverage import (
+    bridge,
+    flat_cores,
+    peaked,
+    saturated_cores,
+    searched_area,
+)
 from tianyu.pipelines.science.detections import Detections
-from tianyu.pipelines.science.extraction import extract, stellar_filter
+from tianyu.pipelines.science.extraction import extract, lowered_filter, stellar_filter
 from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
 from tianyu.pipelines.science.stellarwidth import half_light_width, stellar_width
-from tianyu.pipelines.science.vetting import FLUX_RADIUS_FWHM, is_covered, is_stellar, without_twins
+from tianyu.pipelines.science.vetting import (
+    FLUX_RADIUS_FWHM,
+    is_covered,
+    is_stellar,
+    joined,
+    without_twins,
+)
 
 MIN_AREA_FWHM2 = 0.25
 """Area above threshold after filtering, in squared FWHM: the cap of a source just bright enough."""
+
+PARTED_FACTOR = 2.0
+"""Threshold of the filter that parts stars, in that of the matched one: what it is needed for lies
+in the light of others, whose noise the map does not know, and trails and patterns of real templates
+have more curvature than noise. At 1.0 it found two more of 508 simulated stars, and two more that
+were none; of LPSEB35's 45 more sources in half the frames the other half showed seven."""
 
 MAX_STEP_FWHM = 0.5
 """A windowed centroid further from the isophotal one has run to a neighbour."""
@@ -38,8 +56,10 @@ def detect_sources(
 ) -> Detections:
     """Find the sources of a template.
 
-    The background is taken off, the noise is mapped, and sources are pixels above the
-    threshold after a matched filter of the stars' own width, found in a first look.
+    The background is taken off, the noise is mapped, and sources are pixels above the threshold
+    after a filter of the stars' own width, found in a first look. Two filters are used: one that
+    sums to zero and parts stars from the wings of others, and the matched one, which sees the
+    faintest where nothing is near.
 
     Parameters
     ----------
@@ -81,19 +101,48 @@ def detect_sources(
     bridged = saturated_cores(searched, fwhm)
     pixels = bridge(pixels, searched, bridged)
     searched = searched | bridged
-    found = extract(
-        pixels,
-        noise,
-        searched,
-        threshold_sigma,
-        minarea=max(1, round(MIN_AREA_FWHM2 * fwhm**2)),
-        filter_kernel=stellar_filter(fwhm),
-        deblend_cont=deblend_contrast,
+    flat = flat_cores(pixels, searched, bridged, fwhm)
+    raised = peaked(pixels, flat)
+    sharp, broad = (
+        _vetted(
+            pixels,
+            noise,
+            searched,
+            extract(
+                raised,
+                noise,
+                searched,
+                threshold,
+                minarea=max(1, round(MIN_AREA_FWHM2 * fwhm**2)),
+                filter_kernel=kernel,
+                deblend_cont=deblend_contrast,
+            ),
+            fwhm,
+            fixed=flat,
+        )
+        for kernel, threshold in (
+            (lowered_filter(fwhm), PARTED_FACTOR * threshold_sigma),
+            (stellar_filter(fwhm), threshold_sigma),
+        )
     )
-    sources = _measure(pixels, noise, searched, found, fwhm, fixed=bridged)
+    sources = joined(sharp, broad, fwhm)
+    brightest_first = np.argsort(-sources.flux, kind="stable")
+    return without_twins(sources[brightest_first], fwhm)
+
+
+def _vetted(
+    pixels: FloatImage,
+    noise: FloatImage,
+    searched: BoolArray,
+    found: AnyArray,
+    fwhm: float,
+    *,
+    fixed: BoolArray,
+) -> Detections:
+    """Return what is a star of that which was found."""
+    sources = _measure(pixels, noise, searched, found, fwhm, fixed=fixed)
     real = is_stellar(sources, noise, fwhm) & is_covered(sources, searched, fwhm)
-    brightest_first = np.argsort(np.where(real, -sources.flux, np.inf), kind="stable")
-    return without_twins(sources[brightest_first[: np.count_nonzero(real)]], fwhm)
+    return sources[np.flatnonzero(real)]
 
 
 def _subtract_background(
@@ -121,7 +170,7 @@ def _measure(
 ) -> Detections:
     """Centre the found sources and measure them there, in the order of SEP.
 
-    A bridged core is flat, and a window would wander on it: there the barycentre stays.
+    A full core is flat, and a window would wander on it: there the barycentre stays.
     """
     x, y = found["x"].astype(np.float64), found["y"].astype(np.float64)
     window = np.full(len(x), fwhm / FWHM_PER_SIGMA)
@@ -135,8 +184,13 @@ def _measure(
         x=x,
         y=y,
         flux=flux,
-        peak=found["peak"].astype(np.float64),
+        peak=np.minimum(found["peak"], pixels[_highest(found)]).astype(np.float64),
         fwhm_pix=half_light_width(pixels, searched, x, y, fwhm),
         elongation=found["a"] / np.maximum(found["b"], np.finfo(np.float32).tiny),
         snr=flux / flux_noise,
     )
+
+
+def _highest(found: AnyArray) -> tuple[AnyArray, AnyArray]:
+    """Return row and column of the highest pixel of each source."""
+    return found["ypeak"], found["xpeak"]

@@ -44,6 +44,11 @@ class Detections:
         """Return some of the sources, in the order of the index."""
         return Detections(*(getattr(self, column.name)[index] for column in fields(Detections)))
 
+    def __add__(self, other: "Detections") -> "Detections":
+        """Return the sources of both, these first."""
+        pairs = ((getattr(self, c.name), getattr(other, c.name)) for c in fields(Detections))
+        return Detections(*(np.concatenate(pair) for pair in pairs))
+
     @property
     def fwhm_pix_median(self) -> float:
         """Median width of the brighter half; NaN without sources."""

@@ -14,6 +14,9 @@ FIRST_ROOM = 16
 """Part of the pixels, as its inverse, that SEP's buffer holds at first: it takes some 28 bytes for
 each, and room for all pixels of a large detector would be most of the memory of a consumer."""
 
+SUMS_TO_ZERO = 1e-9
+"""Sum of a kernel below which it is zero but for rounding."""
+
 BUFFER_FULL = "pixel buffer full"
 """What SEP says when it was not enough."""
 
@@ -42,13 +45,19 @@ def extract(
     threshold_sigma : float
         Least height after the filter, in its noise.
     minarea, filter_kernel, deblend_cont
-        As of :func:`sep.extract`.
+        As of :func:`sep.extract`. A kernel that sums to zero is applied as it is: weighted by the
+        noise of each pixel, as others are, it would not sum to zero where that changes.
 
     Returns
     -------
     structured ndarray, shape (n,)
         One row per source.
     """
+    is_lowered = filter_kernel is not None and abs(filter_kernel.sum()) < SUMS_TO_ZERO
+    if is_lowered and filter_kernel is not None:
+        # SEP divides a kernel by the sum of its sizes, and compares with the noise of a pixel.
+        sizes = np.abs(filter_kernel)
+        threshold_sigma *= math.sqrt(float((sizes**2).sum())) / float(sizes.sum())
     room = max(sep.get_extract_pixstack(), pixels.size // FIRST_ROOM)
     while True:
         try:
@@ -60,6 +69,7 @@ def extract(
                     mask=~searched,
                     minarea=minarea,
                     filter_kernel=filter_kernel,
+                    filter_type="conv" if is_lowered else "matched",
                     deblend_cont=deblend_cont,
                     clean=False,
                 )
@@ -78,6 +88,32 @@ def stellar_filter(fwhm: float) -> FloatArray:
     profile = np.exp(-0.5 * (np.arange(-half, half + 1) * FWHM_PER_SIGMA / fwhm) ** 2)
     kernel = np.outer(profile, profile)
     return np.asarray(kernel / kernel.sum())
+
+
+LOWERED_REACH_FWHM = 1.25
+"""Radius of the lowered filter: 1.0 found one more of 508 stars of a simulated field, 1.5 and 2.0
+five and twenty fewer, each with five or six false sources."""
+
+
+def lowered_filter(fwhm: float) -> FloatArray:
+    """Return the Gaussian of a star less its mean near it, so that it sums to zero [1]_.
+
+    Flat light and slopes leave nothing behind it. So the wings of a bright star do not carry all
+    that lies in them above the threshold, as they do behind a filter that is positive everywhere:
+    there the stars of a crowded field are one isophote, of which deblending takes what stands out
+    of the whole.
+
+    References
+    ----------
+    .. [1] P. B. Stetson, 1987, PASP 99, 191 (DAOPHOT's FIND).
+    """
+    half = math.ceil(LOWERED_REACH_FWHM * fwhm)
+    offset = np.arange(-half, half + 1)
+    distance = np.hypot(offset[:, np.newaxis], offset)
+    inside = distance <= LOWERED_REACH_FWHM * fwhm
+    star = np.exp(-0.5 * (distance * FWHM_PER_SIGMA / fwhm) ** 2)
+    kernel = np.where(inside, star - star[inside].mean(), 0.0)
+    return np.asarray(kernel / np.clip(kernel, 0.0, None).sum())
 
 
 @contextmanager

@@ -30,6 +30,9 @@ EDGE_MARGIN_FWHM = 1.0
 MIN_SEPARATION_FWHM = 0.5
 """Two detections nearer than this are one source, split by noise."""
 
+SAME_SOURCE_FWHM = 1.5
+"""A source of one filter this near to one of the other is the same, or a blend that it is in."""
+
 
 def is_stellar(sources: Detections, noise: FloatImage, fwhm: float) -> BoolArray:
     """Tell stars from the residues of hot and warm pixels, which are sharper than any star.
@@ -99,6 +102,24 @@ def without_twins(sources: Detections, fwhm: float) -> Detections:
         MIN_SEPARATION_FWHM * fwhm, output_type="ndarray"
     )
     return sources[np.setdiff1d(np.arange(len(sources)), pairs[:, 1])]
+
+
+def joined(sharp: Detections, broad: Detections, fwhm: float) -> Detections:
+    """Return all sharp sources, and the broad ones that have none of them near.
+
+    Parameters
+    ----------
+    sharp, broad : Detections
+        As two filters found them.
+    fwhm : float
+        Width of the stars, pixels; a broad source with a sharp one within 1.5 of it is that
+        one, or the blend that it was parted from.
+    """
+    if not len(sharp) or not len(broad):
+        return sharp if len(sharp) else broad
+    tree = cKDTree(np.column_stack([sharp.x, sharp.y]))
+    distance, _ = tree.query(np.column_stack([broad.x, broad.y]))
+    return sharp + broad[np.flatnonzero(distance > SAME_SOURCE_FWHM * fwhm)]
 
 
 def _pixel_of(sources: Detections) -> tuple[AnyArray, AnyArray]:
