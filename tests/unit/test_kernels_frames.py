@@ -13,7 +13,7 @@ from tianyu.pipelines.science.kernels.blankness import extremes
 from tianyu.pipelines.science.kernels.calibration import calibrate_rows
 from tianyu.pipelines.science.kernels.frames import kernel_calibration, measure, remeasure
 from tianyu.pipelines.science.kernels.maxima import find_maxima, subtract_sky
-from tianyu.pipelines.science.kernels.skyimage import row_cubics, row_places, sky_row
+from tianyu.pipelines.science.kernels.skyimage import row_cubics, row_places, sky_run
 from tianyu.pipelines.science.kernels.stellar import star_method
 from tianyu.pipelines.science.overscan import RawFrame
 from tianyu.pipelines.science.peaks import find_peaks
@@ -135,7 +135,7 @@ def test_the_sky_image_is_that_of_the_spline(ny, nx, box_y, box_x, seed):
     cubics, places = row_cubics(sky), row_places(nodes[1], box_x, nx)
     found = np.empty((ny, nx), np.float32)
     for y in range(ny):
-        sky_row(cubics[y], box_x, places, found[y])
+        sky_run(cubics[y], box_x, places, 0, found.shape[1], found[y])
     np.testing.assert_allclose(found, sky.image(), rtol=3e-6)
 
 

@@ -18,6 +18,7 @@ from scipy.interpolate import CubicSpline
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, MaskImage
+from tianyu.pipelines.science.meshspline import interpolate
 
 _MAGIC = b"TSKY"
 _VERSION = 1
@@ -85,14 +86,8 @@ class SkyModel:
         return self._interpolate(self.rms_mesh, x, y)
 
     def _interpolate(self, mesh: FloatImage, x: FloatArray, y: FloatArray) -> FloatArray:
-        weights_y, weights_x = (
-            spline_weights(nodes, box, np.clip(position, 0, size - 1))
-            for nodes, box, position, size in zip(
-                mesh.shape, self.box_pix, (y, x), self.shape, strict=True
-            )
-        )
-        values: FloatArray = np.einsum("nk,nk->n", weights_y @ mesh.astype(np.float64), weights_x)
-        return values
+        ny, nx = self.shape
+        return interpolate(mesh, self.box_pix, np.clip(x, 0, nx - 1), np.clip(y, 0, ny - 1))
 
     def to_bytes(self) -> bytes:
         """Pack the model: a header of 30 bytes and two meshes of little-endian float32."""

@@ -7,11 +7,11 @@ import numpy as np
 
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
-from tianyu.pipelines.science.kernels.skyimage import sky_row
+from tianyu.pipelines.science.kernels.skyimage import sky_run
 from tianyu.pipelines.science.masks import MaskBit
 
 SEGMENT = 64
-"""Pixels of a row that are calibrated together or not at all."""
+"""Pixels of a row that are wanted together or not at all."""
 
 NEVER = 2**31
 """Counts that no pixel of 16 bits reaches."""
@@ -91,95 +91,79 @@ def calibrate_rows(
     pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
         Written.
     """
+    nx = raw.shape[1]
+    nothing, level, one = (
+        np.zeros(nx, np.float32),
+        np.zeros(nx, np.float32),
+        np.ones(nx, np.float32),
+    )
+    no_bits = np.zeros(nx, np.uint8)
     for y in range(first, last):
+        _fill_overscan(overscan, y, level)
         _calibrate_run(
-            raw, y, 0, raw.shape[1], overscan, offset, response, fixed_mask, saturation,
-            saturated_bit, pixels, mask,
-        )  # fmt: skip
+            raw[y],
+            level,
+            offset[y] if offset.size else nothing,
+            response[y] if response.size else one,
+            nothing,
+            nothing,
+            pixels[y],
+            0,
+            nx,
+        )
+        fixed = fixed_mask[y] if fixed_mask.size else no_bits
+        _mark_run(raw[y], fixed, saturation, saturated_bit, mask[y], 0, nx)
+
+
+@compiled
+def _fill_overscan(overscan: FloatImage, y: int, level: FloatImage) -> None:
+    """Write what is to be taken off the pixels of a row first."""
+    if overscan.size == 0:
+        return
+    if overscan.shape[1] == 1:
+        level[:] = overscan[min(y, overscan.shape[0] - 1), 0]
+    else:
+        level[:] = overscan[0]
 
 
 @compiled
 def _calibrate_run(
-    raw: AnyArray,
-    y: int,
-    left: int,
-    right: int,
-    overscan: FloatImage,
-    offset: FloatImage,
-    response: FloatImage,
-    fixed_mask: MaskImage,
-    saturation: int,
-    saturated_bit: int,
-    pixels: FloatImage,
-    mask: MaskImage,
-) -> None:
-    """Calibrate the pixels left to right − 1 of a row; see :func:`calibrate_rows`."""
-    counts, part, bits = raw[y, left:right], pixels[y, left:right], mask[y, left:right]
-    if overscan.size == 0 and offset.size and response.size:
-        # What most frames need, in one sweep.
-        offsets, responses = offset[y, left:right], response[y, left:right]
-        for x in range(part.size):
-            part[x] = (np.float32(counts[x]) - offsets[x]) * responses[x]
-    else:
-        _scale_run(counts, y, left, right, overscan, offset, response, part)
-    _mark_run(counts, y, left, right, fixed_mask, saturation, saturated_bit, bits)
-
-
-@compiled
-def _scale_run(
     counts: AnyArray,
-    y: int,
-    left: int,
-    right: int,
-    overscan: FloatImage,
+    level: FloatImage,
     offset: FloatImage,
     response: FloatImage,
-    part: FloatImage,
+    sky: FloatImage,
+    pattern: FloatImage,
+    pixels: FloatImage,
+    left: int,
+    right: int,
 ) -> None:
-    """Write the pixels left to right − 1 of a row, given their counts; any part may be empty."""
-    if overscan.size == 0:
-        for x in range(part.size):
-            part[x] = np.float32(counts[x])
-    elif overscan.shape[1] == 1:
-        level = overscan[min(y, overscan.shape[0] - 1), 0]
-        for x in range(part.size):
-            part[x] = np.float32(counts[x]) - level
-    else:
-        levels = overscan[0, left:right]
-        for x in range(part.size):
-            part[x] = np.float32(counts[x]) - levels[x]
-    if offset.size:
-        offsets = offset[y, left:right]
-        for x in range(part.size):
-            part[x] -= offsets[x]
-    if response.size:
-        responses = response[y, left:right]
-        for x in range(part.size):
-            part[x] *= responses[x]
+    """Write ``(S − level − offset) · response − sky − pattern`` of pixels left to right − 1.
+
+    All arrays are rows of nx pixels. One sweep, whatever there is to do: zero and one change
+    nothing.
+    """
+    # Unsigned, or every index would be looked at whether it counts from the end.
+    for x in range(np.uint64(left), np.uint64(right)):
+        signal = np.float32(counts[x]) - level[x] - offset[x]
+        pixels[x] = signal * response[x] - sky[x] - pattern[x]
 
 
 @compiled
 def _mark_run(
     counts: AnyArray,
-    y: int,
-    left: int,
-    right: int,
-    fixed_mask: MaskImage,
+    fixed: MaskImage,
     saturation: int,
     saturated_bit: int,
     bits: MaskImage,
+    left: int,
+    right: int,
 ) -> None:
-    """Write the mask of the pixels left to right − 1 of a row, given their counts."""
-    bit, none = np.uint8(saturated_bit), np.uint8(0)
-    # Counts are compared in 32 bits, not in the 64 of Python's integers.
-    ceiling = np.int32(min(max(saturation, -(2**31)), 2**31 - 1))
-    if fixed_mask.size:
-        fixed = fixed_mask[y, left:right]
-        for x in range(bits.size):
-            bits[x] = fixed[x] | (bit if np.int32(counts[x]) >= ceiling else none)
-    else:
-        for x in range(bits.size):
-            bits[x] = bit if np.int32(counts[x]) >= ceiling else none
+    """Write the bits that every frame has, and that of saturated pixels, of a part of a row."""
+    # Narrow integers: with wide ones a vector of the processor holds few pixels.
+    limit, bit = np.int32(min(saturation, NEVER - 1)), np.uint8(saturated_bit)
+    for x in range(np.uint64(left), np.uint64(right)):
+        bits[x] = fixed[x] | (bit if np.int32(counts[x]) >= limit else np.uint8(0))
 
 
 @compiled
@@ -204,39 +188,48 @@ def calibrate_wanted(
     Parameters
     ----------
     raw, overscan, offset, response, fixed_mask, saturation, saturated_bit, pixels, mask
-        As of :func:`calibrate_rows`. Rows of which nothing is wanted are not written.
+        As of :func:`calibrate_rows`. What is not wanted may be left as it was.
     cubics, box, places
-        As of :func:`~.skyimage.sky_row`.
+        As of :func:`~.skyimage.sky_run`, of every row.
     pattern : ndarray of float32, shape (ny, nx) or (0, 0)
         ADU.
     wanted : ndarray of uint8, shape (ny, ⌈nx / SEGMENT⌉)
         Non-zero where a segment of a row is wanted.
     """
     ny, nx = raw.shape
-    row = np.empty(nx, np.float32)
+    n_segments = wanted.shape[1]
+    nothing, level, one = (
+        np.zeros(nx, np.float32),
+        np.zeros(nx, np.float32),
+        np.ones(nx, np.float32),
+    )
+    no_bits, sky = np.zeros(nx, np.uint8), np.empty(nx, np.float32)
     for y in range(ny):
-        # Up to the last wanted one in one go: many short pieces of a row cost more than what lies
-        # between them.
-        first, last = wanted.shape[1], -1
-        for segment in range(wanted.shape[1]):
+        # Up to the last wanted one in one go: a row in pieces costs more than what lies between
+        # them, since memory is fast only where it is read in order.
+        first, last = n_segments, -1
+        for segment in range(n_segments):
             if wanted[y, segment] != 0:
                 first = min(first, segment)
                 last = segment
         if last < 0:
             continue
         left, right = first * SEGMENT, min(nx, (last + 1) * SEGMENT)
+        _fill_overscan(overscan, y, level)
+        sky_run(cubics[y], box, places, left, right, sky)
         _calibrate_run(
-            raw, y, left, right, overscan, offset, response, fixed_mask, saturation,
-            saturated_bit, pixels, mask,
-        )  # fmt: skip
-        sky_row(cubics[y], box, places, row)
-        part, sky = pixels[y, left:right], row[left:right]
-        for x in range(part.size):
-            part[x] -= sky[x]
-        if pattern.size:
-            excess = pattern[y, left:right]
-            for x in range(part.size):
-                part[x] -= excess[x]
+            raw[y],
+            level,
+            offset[y] if offset.size else nothing,
+            response[y] if response.size else one,
+            sky,
+            pattern[y] if pattern.size else nothing,
+            pixels[y],
+            left,
+            right,
+        )
+        fixed = fixed_mask[y] if fixed_mask.size else no_bits
+        _mark_run(raw[y], fixed, saturation, saturated_bit, mask[y], left, right)
 
 
 @compiled

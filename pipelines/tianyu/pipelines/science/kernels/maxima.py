@@ -4,7 +4,7 @@ import numpy as np
 
 from tianyu.pipelines.science.arrays import FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
-from tianyu.pipelines.science.kernels.skyimage import sky_row
+from tianyu.pipelines.science.kernels.skyimage import sky_run
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.peaks import ISOLATION_PIX
 
@@ -51,7 +51,7 @@ def subtract_sky(
     row = np.empty(nx, np.float32)
     found, n = np.empty(2 * nx, np.int64), 0
     for y in range(ny):
-        sky_row(cubics[y], box, places, row)
+        sky_run(cubics[y], box, places, 0, row.size, row)
         for x in range(nx):
             pixels[y, x] -= row[x]
         if y >= 2 * ISOLATION_PIX:

@@ -151,8 +151,10 @@ def row_places(
 
 
 @compiled
-def sky_row(cubics: FloatImage, box: int, places: FloatImage, row: FloatImage) -> None:
-    """Write the sky of one row of pixels.
+def sky_run(
+    cubics: FloatImage, box: int, places: FloatImage, left: int, right: int, row: FloatImage
+) -> None:
+    """Write the sky of the pixels left to right − 1 of a row.
 
     Parameters
     ----------
@@ -162,21 +164,20 @@ def sky_row(cubics: FloatImage, box: int, places: FloatImage, row: FloatImage) -
         Width of a box, pixels.
     places : ndarray of float32, shape (nx,)
         Of :func:`row_places`.
+    left, right : int
     row : ndarray of float32, shape (nx,)
         Written.
     """
-    n_nodes, left = cubics.shape[0], 0
-    for node in range(-1, n_nodes):
-        right = row.size if node == n_nodes - 1 else min(row.size, (node + 1) * box + box // 2)
-        if right <= left:
-            continue
-        cubic, t, part = cubics[max(node, 0)], places[left:right], row[left:right]
-        a, b = cubic[0], cubic[1]
-        if node < 0:
-            for i in range(part.size):
-                part[i] = a + b * t[i]
-        else:
-            c, d = cubic[2], cubic[3]
-            for i in range(part.size):
-                part[i] = a + t[i] * (b + t[i] * (c + t[i] * d))
-        left = right
+    n_nodes = cubics.shape[0]
+    while left < right:
+        node = min((left + box - box // 2) // box - 1, n_nodes - 1)
+        end = right if node == n_nodes - 1 else min(right, (node + 1) * box + box // 2)
+        cubic = max(node, 0)
+        a, b = cubics[cubic, 0], cubics[cubic, 1]
+        # Before the first node it is a line.
+        c = cubics[cubic, 2] if node >= 0 else np.float32(0.0)
+        d = cubics[cubic, 3] if node >= 0 else np.float32(0.0)
+        for x in range(np.uint64(left), np.uint64(end)):
+            t = places[x]
+            row[x] = a + t * (b + t * (c + t * d))
+        left = end
