@@ -13,6 +13,14 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from tianyu.pipelines import kernels
+
+# Tests that call kernels by themselves must not meet what was compiled before a change.
+os.environ.setdefault(
+    kernels.CACHE_VARIABLE,
+    str(kernels.cache_folder(os.environ.get("TIANYU_KERNEL_CACHE", "")) / kernels.version()),
+)
+
 # Servers that tests start: MariaDB and RabbitMQ.
 pytest_plugins = ["tests.servers.fixtures"]
 

@@ -57,7 +57,7 @@ def compare(pixels, mask, x, y, geometry, **options):
     expected = measure_fluxes(
         pixels, mask, x, y, geometry.radii_pix, annulus_pix=geometry.annulus_pix, **options
     )
-    found = measure_light(CompiledLight(pixels, mask), x, y, geometry, **options)
+    found = measure_light(CompiledLight.of(pixels, mask), x, y, geometry, **options)
     error = np.where(expected.flux_error > 0, expected.flux_error, 1.0)
     # Whether a flux of nothing is negative is chance.
     sure = np.where(abs(expected.flux) < 1e-5 * error, ~np.uint16(FluxFlag.NEGATIVE_FLUX), 0xFFFF)

@@ -8,15 +8,20 @@ read-only.
 import atexit
 import logging
 import os
+import re
 import shutil
 import tempfile
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 from tianyu.schema.settings import load_settings
 
 CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 """Read by Numba when it is imported."""
+
+_FROM_SCIENCE = re.compile(r"from tianyu\.pipelines\.science\.(\w+) import")
+"""Modules from which kernels take constants."""
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +36,23 @@ def compiled_kernels() -> bool:
     if settings.kernels == "reference":
         return False
     if CACHE_VARIABLE not in os.environ:
-        os.environ[CACHE_VARIABLE] = str(cache_folder(settings.kernel_cache))
+        os.environ[CACHE_VARIABLE] = str(cache_folder(settings.kernel_cache) / version())
     return True
+
+
+def version() -> str:
+    """Return what tells this version of the kernels from others, whose compiled code is no use.
+
+    Numba looks at the file of each function, but not at what that function calls: compiled code
+    would outlive a change in another kernel or in a constant.
+    """
+    files = sorted((Path(__file__).parent / "science" / "kernels").glob("*.py"))
+    named = {name for file in files for name in _FROM_SCIENCE.findall(file.read_text("utf-8"))}
+    files += [Path(__file__).parent / "science" / f"{name}.py" for name in sorted(named)]
+    digest = sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def cache_folder(wanted: str) -> Path:

@@ -24,12 +24,13 @@ from tianyu.pipelines.science.blank import plain_extremes, refuse_blank
 from tianyu.pipelines.science.calibrate import Calibrator
 from tianyu.pipelines.science.cosmics import find_cosmic_rays
 from tianyu.pipelines.science.ellipses import EllipticalLight
-from tianyu.pipelines.science.footprints import star_footprints
+from tianyu.pipelines.science.footprints import Footprints, star_footprints
 from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
 from tianyu.pipelines.science.light import FrameLight, LightReader
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.overscan import RawFrame
 from tianyu.pipelines.science.sky import SkyModel, measure_sky
+from tianyu.pipelines.science.stamps import UNDER_STAR
 from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.stars import StarMethod, find_stars
 from tianyu.pipelines.science.trails import find_trails
@@ -77,22 +78,38 @@ class MeasuredFrame:
     maxima: IntArray | None = None
 
 
-def light_reader(pixels: FloatImage, mask: MaskImage, shape: ApertureShape = ROUND) -> LightReader:
-    """Return what reads the light about sources of a sky-subtracted frame, shape ``(ny, nx)``.
+def light_reader(
+    pixels: FloatImage,
+    mask: MaskImage,
+    stars: Footprints | None = None,
+    shape: ApertureShape = ROUND,
+) -> LightReader:
+    """Return what reads the light about sources of a sky-subtracted frame.
 
-    ``shape`` is that of the apertures; ellipses are summed by SEP whatever the settings want.
+    Parameters
+    ----------
+    pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
+        Only read.
+    stars : Footprints, optional
+        Disks whose pixels are kept out of the backgrounds, as far as others are left.
+    shape : ApertureShape, optional
+        Of the apertures; ellipses are summed by SEP whatever the settings want.
     """
     pixels, mask = np.ascontiguousarray(pixels, np.float32), np.ascontiguousarray(mask)
-    circles = _reader_of_circles(pixels, mask)
+    circles = _reader_of_circles(pixels, mask, stars)
     return circles if shape.is_round else EllipticalLight(circles, pixels, mask)
 
 
-def _reader_of_circles(pixels: FloatImage, mask: MaskImage) -> LightReader:
-    if not compiled_kernels():
-        return FrameLight(pixels, mask)
-    from tianyu.pipelines.science.kernels.light import CompiledLight  # noqa: PLC0415 - slow
+def _reader_of_circles(
+    pixels: FloatImage, mask: MaskImage, stars: Footprints | None
+) -> LightReader:
+    if compiled_kernels():
+        from tianyu.pipelines.science.kernels.light import CompiledLight  # noqa: PLC0415 - slow
 
-    return CompiledLight(pixels, mask)
+        return CompiledLight.of(pixels, mask, stars)
+    if stars is not None:
+        mask = mask | stars.covered((mask.shape[0], mask.shape[1])) * UNDER_STAR
+    return FrameLight(pixels, mask)
 
 
 STACK_IGNORES = MaskBit.SATURATED

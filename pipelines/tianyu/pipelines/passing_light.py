@@ -7,13 +7,12 @@ import numpy as np
 from pydantic import Field
 
 from tianyu.pipelines.context import StepContext
-from tianyu.pipelines.flux_plan import FluxPlan, background_mask
+from tianyu.pipelines.flux_plan import FluxPlan, stars_on
 from tianyu.pipelines.measuring import MeasuredFrame, mark_cosmic_rays, mark_trails
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.run_notes import tell
 from tianyu.pipelines.science.cosmics import check_possible
 from tianyu.pipelines.science.masks import MaskBit
-from tianyu.pipelines.science.stamps import UNDER_STAR
 from tianyu.pipelines.science.transform import AffineTransform
 from tianyu.pipelines.step import StepParameters
 
@@ -65,7 +64,8 @@ def mark_passing_light(
     mask = image.mask
     if wanted.trails:
         x, y = transform.apply(plan.x, plan.y)
-        under_stars = (background_mask(mask, x, y, image.sky.rms, plan) & UNDER_STAR) != 0
+        stars, shape = stars_on(x, y, image.sky.rms, plan), (mask.shape[0], mask.shape[1])
+        under_stars = np.zeros(shape, bool) if stars is None else stars.covered(shape)
         mask = mark_trails(image, under_stars, fwhm_pix or plan.fwhm_pix).mask
     if wanted.cosmic_rays and plan.noise_gain is not None:
         # A ray in a trail is a ray as well.

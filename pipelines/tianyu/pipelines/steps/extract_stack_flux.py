@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from tianyu.pipelines.calibration import Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.detector_noise import noise_gain
-from tianyu.pipelines.flux_plan import FluxPlan, background_mask, load_plan, with_forced_flag
+from tianyu.pipelines.flux_plan import FluxPlan, load_plan, stars_on, with_forced_flag
 from tianyu.pipelines.frames import raw_frames
 from tianyu.pipelines.measuring import (
     FrameBuffers,
@@ -159,7 +159,7 @@ def _measure(made: _Open, sources: FluxPlan, parameters: ExtractStackFlux) -> Ap
     sky_rms = np.sqrt(made.sky_variance) / n
     gain = parameters.gain_e_per_adu
     fluxes = measure_light(
-        light_reader(pixels, background_mask(mask, x, y, float(np.median(sky_rms)), sources)),
+        light_reader(pixels, mask, stars_on(x, y, float(np.median(sky_rms)), sources)),
         x,
         y,
         ApertureGeometry(sources.radii_pix, sources.annulus_pix),

@@ -16,5 +16,8 @@ kernel              reference                                   agreement
 ``summing``         ``stack.PartialStack``                      to the last bit
 ``stars``           ``apertures.measure_fluxes``                10⁻⁵ of the flux's error
 ``medians``         ``scatter.finite_median``, ``mad_sigma``    to the last bit
+``starcells``       ``footprints.Footprints.covered``           to the last bit
+``selection``       ``np.sort``                                 to the last bit
+``arcsine``         ``np.arcsin``                               10⁻¹⁵
 ==================  ==========================================  =================================
 """

@@ -1,9 +1,10 @@
 """Light in circles about one source, by the exact area that a circle covers of each pixel.
 
-With s(t) = √(r² − t²), the area of a disk to the left of x is 2·H(x), H(x) = ∫ s from −r to x; the
-area to the left of x and below y follows for a corner within the disk from H at x and at −s(y).
-A pixel on the rim is the difference of its four corners. So a circle costs one arcsine per line of
-the grid that it meets, not one per pixel.
+Of a column of pixels from x₁ to x₂, the disk covers F(y) = ∫ min(s(x), y) dx between its middle and
+the line y above it, with s(x) = √(r² − x²); a pixel on the rim has the difference of two. F follows
+from H(x) = ∫ s from 0 to x at x₁, at x₂ and where the line y meets the circle. So a circle costs
+one arcsine per line of the grid that it meets, not one per pixel. What lies whole between the rims
+of a column is one difference of running sums, whatever the radius.
 """
 
 import math
@@ -12,6 +13,7 @@ import numpy as np
 
 from tianyu.pipelines.science.arrays import FloatArray, FloatImage, MaskImage
 from tianyu.pipelines.science.flags import FluxFlag
+from tianyu.pipelines.science.kernels.arcsine import arcsine
 from tianyu.pipelines.science.kernels.jit import compiled
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.stamps import LEFT_OUT, UNTRUSTED
@@ -24,96 +26,126 @@ _MASKED_FLAG = int(FluxFlag.MASKED_PIXEL)
 
 
 @compiled
-def circle_sum(
-    stamp: FloatImage, bits: MaskImage, x: float, y: float, radius: float, lines: FloatArray
-) -> tuple[float, float]:
-    """Sum a circle on a stamp: :func:`~tianyu.pipelines.science.circles.circle_sums` of one.
+def circle_sums(
+    stamp: FloatImage,
+    radii: FloatArray,
+    x: float,
+    y: float,
+    running: FloatArray,
+    lines: FloatArray,
+    sums: FloatArray,
+) -> None:
+    """Sum circles on a stamp: :func:`~tianyu.pipelines.science.circles.circle_sums` of one.
 
     Parameters
     ----------
     stamp : ndarray of float32, shape (s, s)
-    bits : ndarray of uint8, shape (s, s)
-        Pixels with a mark of ``LEFT_OUT`` add neither light nor area.
+        Pixels about the source, zero where left out.
+    radii : ndarray, shape (r,)
+        The circles must lie within the stamp.
     x, y : float
-        Centre of the circle from the middle of the stamp, pixels.
-    radius : float
-        The circle must lie within the stamp.
+        Centre of the circles from the middle of the stamp, pixels.
+    running : ndarray, shape (s + 1, s)
+        Room for the sums of the pixels of each column above each row.
     lines : ndarray, shape (3, s + 1)
         Room for the integrals of the grid's lines.
-
-    Returns
-    -------
-    light, area : float
+    sums : ndarray, shape (r,)
+        Written.
     """
-    size = stamp.shape[0]
+    running[0] = 0.0
+    for row in range(stamp.shape[0]):
+        above, below, values = running[row], running[row + 1], stamp[row]
+        for i in range(values.size):
+            below[i] = above[i] + np.float64(values[i])
+    for k in range(radii.size):
+        sums[k] = _circle_sum(stamp, running, x, y, radii[k], lines)
+
+
+@compiled
+def _circle_sum(
+    stamp: FloatImage, running: FloatArray, x: float, y: float, radius: float, lines: FloatArray
+) -> float:
+    size, square = stamp.shape[0], radius * radius
     edge_x, edge_y = -(size // 2) - 0.5 - x, -(size // 2) - 0.5 - y
     first_row = max(0, math.floor(-radius - edge_y))
     last_row = min(size, math.floor(radius - edge_y) + 1)
     first_column = max(0, math.floor(-radius - edge_x))
     last_column = min(size, math.floor(radius - edge_x) + 1)
-    for line in range(first_column, last_column + 1):
-        lines[0, line] = _half_area(edge_x + line, radius)
-    for line in range(first_row, last_row + 1):
-        across = edge_y + line
-        half_chord = radius * radius - across * across
-        lines[1, line] = math.sqrt(half_chord) if half_chord > 0.0 else 0.0
-        lines[2, line] = _half_area(-lines[1, line], radius)
-    light, area = 0.0, 0.0
-    for row in range(first_row, last_row):
-        low, high = edge_y + row, edge_y + row + 1.0
-        for column in range(first_column, last_column):
-            left, right = edge_x + column, edge_x + column + 1.0
-            far_x, far_y = max(-left, right), max(-low, high)
-            if far_x * far_x + far_y * far_y <= radius * radius:
-                part = 1.0
-            else:
-                near_x, near_y = max(left, -right, 0.0), max(low, -high, 0.0)
-                if near_x * near_x + near_y * near_y >= radius * radius:
-                    continue
-                part = (
-                    _corner(right, high, column + 1, row + 1, radius, lines)
-                    - _corner(left, high, column, row + 1, radius, lines)
-                    - _corner(right, low, column + 1, row, radius, lines)
-                    + _corner(left, low, column, row, radius, lines)
-                )
-            if bits[row, column] & _LEFT_OUT == 0:
-                light += part * np.float64(stamp[row, column])
-                area += part
-    return light, area
+    _fill_columns(edge_x + first_column, radius, lines[0, first_column : last_column + 1])
+    _fill_rows(edge_y + first_row, radius, lines[1:, first_row : last_row + 1])
+    light = 0.0
+    for column in range(first_column, last_column):
+        left, right = max(edge_x + column, -radius), min(edge_x + column + 1.0, radius)
+        near, far = max(left, -right, 0.0), max(-left, right)
+        outer = math.sqrt(max(square - near * near, 0.0))
+        inner = math.sqrt(max(square - far * far, 0.0))
+        row = max(first_row, math.floor(-outer - edge_y))
+        stop = min(last_row, math.floor(outer - edge_y) + 1)
+        whole, end_whole = math.ceil(-inner - edge_y), math.floor(inner - edge_y)
+        at_left, at_right = lines[0, column], lines[0, column + 1]
+        below = _covered(edge_y + row, left, right, at_left, at_right, lines[:, row])
+        while row < stop:
+            if row == whole and whole < end_whole:
+                light += running[end_whole, column] - running[row, column]
+                row = end_whole
+                below = _covered(edge_y + row, left, right, at_left, at_right, lines[:, row])
+                continue
+            row += 1
+            above = _covered(edge_y + row, left, right, at_left, at_right, lines[:, row])
+            light += (above - below) * np.float64(stamp[row - 1, column])
+            below = above
+    return light
 
 
 @compiled
-def _half_area(x: float, radius: float) -> float:
-    """Return H(x), half the area of the disk to the left of x."""
-    if x <= -radius:
-        return 0.0
-    if x >= radius:
-        return 0.5 * math.pi * radius * radius
-    return 0.5 * (
-        x * math.sqrt(radius * radius - x * x)
-        + radius * radius * (math.asin(x / radius) + 0.5 * math.pi)
+def _fill_columns(first: float, radius: float, at_lines: FloatArray) -> None:
+    """Write H at lines one apart, at most that at the ends of the disk."""
+    square = radius * radius
+    for k in range(at_lines.size):
+        x = min(abs(first + k), radius)
+        half = 0.5 * (x * math.sqrt(square - x * x) + square * arcsine(x / radius))
+        at_lines[k] = half if first + k > 0.0 else -half
+
+
+@compiled
+def _fill_rows(first: float, radius: float, lines: FloatArray) -> None:
+    """Write half the chords of lines one apart, and H at their ends."""
+    square = radius * radius
+    half_chords, at_chords = lines[0], lines[1]
+    for k in range(half_chords.size):
+        y = min(abs(first + k), radius)
+        half_chord = math.sqrt(square - y * y)
+        half_chords[k] = half_chord
+        # The angle from the middle to the end of the chord is what that of y leaves of π/2.
+        at_chords[k] = 0.5 * (half_chord * y + square * (0.5 * math.pi - arcsine(y / radius)))
+
+
+@compiled
+def _covered(
+    y: float, left: float, right: float, at_left: float, at_right: float, line: FloatArray
+) -> float:
+    """Return F(y), with the sign of y.
+
+    Parameters
+    ----------
+    y, left, right : float
+        Line, and the ends of the column, which lie within the disk.
+    at_left, at_right : float
+        H there.
+    line : ndarray, shape (3,)
+        Half the chord of the line y, and H at its end, after a number of no use here.
+    """
+    chord, at_chord = line[1], line[2]
+    end = chord if chord < right else right
+    end, at_end = (
+        (end, at_chord if chord < right else at_right) if chord > left else (left, at_left)
     )
-
-
-@compiled
-def _corner(x: float, y: float, column: int, row: int, radius: float, lines: FloatArray) -> float:
-    """Return the area of the disk to the left of x and below y."""
-    half_chord = lines[1, row]
-    left_of_x, left_of_chord = lines[0, column], lines[2, row]
-    if abs(y) >= radius:
-        return 2.0 * left_of_x if y > 0.0 else 0.0
-    if x <= -half_chord:
-        # To the left of where the line y enters the disk: all of it, or nothing.
-        return 2.0 * left_of_x if y > 0.0 else 0.0
-    if x >= half_chord:
-        right_of_chord = 0.5 * math.pi * radius * radius - left_of_chord
-        below = 2.0 * left_of_chord + (right_of_chord - left_of_chord) + 2.0 * y * half_chord
-        if y > 0.0:
-            return below + 2.0 * (left_of_x - right_of_chord)
-        # Below the line, between its ends: what the left part has less.
-        return (right_of_chord - left_of_chord) + 2.0 * y * half_chord
-    within = (left_of_x - left_of_chord) + y * (x + half_chord)
-    return 2.0 * left_of_chord + within if y > 0.0 else within
+    start = -chord if -chord > left else left
+    start, at_start = (
+        (start, -at_chord if -chord > left else at_left) if -chord < right else (right, at_right)
+    )
+    area = abs(y) * (end - start) + (at_right - at_end) + (at_start - at_left)
+    return area if y > 0.0 else -area
 
 
 @compiled

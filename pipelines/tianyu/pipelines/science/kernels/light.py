@@ -8,8 +8,12 @@ from numpy.typing import NDArray
 from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.centroids import CENTROID_ROUNDS
+from tianyu.pipelines.science.footprints import Footprints
 from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
-from tianyu.pipelines.science.kernels.stars import light_of_frame, window_steps
+from tianyu.pipelines.science.kernels.centroid import window_steps
+from tianyu.pipelines.science.kernels.ringpixels import ring_layout
+from tianyu.pipelines.science.kernels.starcells import StarCells
+from tianyu.pipelines.science.kernels.stars import light_of_frame
 from tianyu.pipelines.science.light import Light, half_sides
 from tianyu.pipelines.science.stamps import pixel_distance
 
@@ -19,22 +23,21 @@ class _Found:
 
     def __init__(self, n: int, geometry: ApertureGeometry, sky_rms: FloatArray) -> None:
         half, outer = half_sides(geometry)
-        inner_pix, outer_pix = geometry.annulus_pix
-        distance = pixel_distance(2 * outer + 1)
         self.radii = np.array(geometry.radii_pix, dtype=np.float64)
-        self.ring: IntArray = np.flatnonzero((distance >= inner_pix) & (distance <= outer_pix))
+        self.layout = ring_layout(geometry.annulus_pix, outer)
         self.disk: IntArray = np.flatnonzero(pixel_distance(2 * half + 1) <= self.radii[0])
         self.noise = np.ascontiguousarray(sky_rms, dtype=np.float64)
-        self.size = 2 * outer + 1
         self.table = np.empty((4, n))
         self.circles = np.empty((2, n, len(self.radii)))
         self.flags: NDArray[np.uint16] = np.empty((n, len(self.radii)), np.uint16)
         self.cores: FloatImage = np.empty((n, 2 * half + 1, 2 * half + 1), np.float32)
 
     @property
-    def inputs(self) -> tuple[FloatArray, IntArray, IntArray, FloatArray, int]:
+    def inputs(
+        self,
+    ) -> tuple[FloatArray, IntArray, FloatArray, float, IntArray, MaskImage, MaskImage]:
         """The kernels' arguments that say where to look."""
-        return self.radii, self.ring, self.disk, self.noise, self.size
+        return self.radii, self.disk, self.noise, *self.layout.arguments
 
     @property
     def outputs(self) -> tuple[FloatArray, FloatArray, AnyArray, FloatImage]:
@@ -58,10 +61,21 @@ def _steps(
 
 @dataclass(frozen=True, eq=False)
 class CompiledLight:
-    """Light of a calibrated, sky-subtracted frame; C-contiguous float32 and uint8."""
+    """Light of a calibrated, sky-subtracted frame; C-contiguous float32 and uint8.
+
+    Pixels in the disks of `stars` are taken as if they were marked UNDER_STAR.
+    """
 
     pixels: FloatImage
     mask: MaskImage
+    stars: StarCells
+
+    @classmethod
+    def of(
+        cls, pixels: FloatImage, mask: MaskImage, stars: Footprints | None = None
+    ) -> "CompiledLight":
+        """Return the reader of a frame and its mask, shape ``(ny, nx)``."""
+        return cls(pixels, mask, StarCells.of(stars, (pixels.shape[0], pixels.shape[1])))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -73,7 +87,9 @@ class CompiledLight:
     ) -> Light:
         """Read the light about positions on the frame."""
         found = _Found(len(x), geometry, sky_rms)
-        light_of_frame(self.pixels, self.mask, x, y, *found.inputs, *found.outputs)
+        light_of_frame(
+            self.pixels, self.mask, x, y, *found.inputs, *self.stars.arguments, *found.outputs
+        )
         return found.light()
 
     def steps(

@@ -1,8 +1,8 @@
 """The local background of one source, without sorting its ring of pixels.
 
 The clip of :func:`~tianyu.pipelines.science.annulus.local_background` needs a few order
-statistics only. Values are dealt into narrow bins once; a bin is sorted when one of its values
-is asked for. What is kept is exactly what the reference keeps.
+statistics only: the median and what is one and two σ below it. They are looked for on a short list
+of the values near where they should be. What is kept is exactly what the reference keeps.
 """
 
 import numpy as np
@@ -13,161 +13,150 @@ from tianyu.pipelines.science.annulus import (
     LOWER_SIGMA_QUANTILE,
     LOWER_TWO_SIGMA_QUANTILE,
 )
-from tianyu.pipelines.science.arrays import AnyArray, FloatImage
+from tianyu.pipelines.science.arrays import FloatArray, FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
+from tianyu.pipelines.science.kernels.selection import LANES, count_below, count_outside, ranked
 
-BINS = 256
-"""Of the scale of a ring; the first and the last hold all that is beyond."""
-
-BINS_PER_SIGMA = 24.0
+_REACH = (0.15, 0.2, 0.35)
+"""How far about each of the three the short list reaches, σ."""
 
 
 @compiled
 def clipped_ring(
     values: FloatImage,
+    n: int,
     guess: float,
-    fewest: int,
-    dealt: FloatImage,
-    starts: AnyArray,
-    bins: AnyArray,
+    known: FloatImage,
+    wanted: MaskImage,
+    short: FloatImage,
+    zones: FloatImage,
+    held: IntArray,
+    sums: FloatArray,
 ) -> tuple[float, int]:
     """Clip the values of a ring at 3σ about their median.
 
     Parameters
     ----------
     values : ndarray of float32, shape (m,)
-        NaN for what is not to be used.
+        Infinite for what is not to be used; m is a multiple of ``LANES``.
+    n : int
+        Values that are to be used, at least one.
     guess : float
-        σ of a pixel, for the width of the bins: a bad guess costs time only.
-    fewest : int
-        Values that are needed.
-    dealt : ndarray of float32, shape (m,)
-        Room for the values.
-    starts : ndarray of int32, shape (BINS + 3,)
-        Room for where the bins start.
-    bins : ndarray of int32, shape (m,)
-        Room for their numbers.
+        σ of a pixel. A bad guess costs time only.
+    known : ndarray of float32, shape (2,)
+        Median and σ of another ring nearby, zeros if there is none; those of this one are
+        written.
+    wanted, short : ndarray of uint8, shape (m,), and of float32, shape (m + LANES,)
+        Room for the short list.
+    zones : ndarray of float32, shape (4, ZONE + 1)
+        Room for what :func:`~.selection.ranked` finds.
+    held : ndarray of int64, shape (4, 2)
+        Room for where it was found.
+    sums : ndarray, shape (LANES,)
+        Room.
 
     Returns
     -------
     mean : float
         Of the values that are left.
     n_kept : int
-        0 if there were too few.
     """
-    per_bin = np.float32(BINS_PER_SIGMA / guess) if guess > 0.0 else np.float32(0.0)
-    zero = _probe(values)
-    if per_bin > 0.0:
-        zero -= np.float32(0.5 * BINS) / per_bin
-    n = _deal(values, zero, per_bin, dealt, starts, bins)
-    if n < fewest:
-        return 0.0, 0
+    held[:] = 0
+    sigma = known[1] if known[1] > np.float32(0.0) else np.float32(guess)
+    edges, n_short = _shorten(values, known[0], sigma, wanted, short)
+    list_of = short[: -(-n_short // LANES) * LANES]
     start, stop = 0, n
-    low, high = np.float32(-np.inf), np.float32(np.inf)
+    low, high, middle = np.float32(-np.inf), np.float32(np.inf), known[0]
     for _ in range(CLIP_ROUNDS):
-        middle = _ranked(dealt, starts, (start + stop) // 2)
-        one = middle - _ranked(
-            dealt, starts, start + int(np.float64(LOWER_SIGMA_QUANTILE) * (stop - start))
-        )
-        two = middle - _ranked(
-            dealt, starts, start + int(np.float64(LOWER_TWO_SIGMA_QUANTILE) * (stop - start))
-        )
+        middle = _ranked(values, n, (start + stop) // 2, 0, edges, list_of, zones, held)
+        rank = start + int(np.float64(LOWER_SIGMA_QUANTILE) * (stop - start))
+        one = middle - _ranked(values, n, rank, 1, edges, list_of, zones, held)
+        rank = start + int(np.float64(LOWER_TWO_SIGMA_QUANTILE) * (stop - start))
+        two = middle - _ranked(values, n, rank, 2, edges, list_of, zones, held)
         half = two / np.float32(2.0)
         reach = np.float32(ANNULUS_CLIP_SIGMA) * (one if one > half else half)
-        if middle - reach == low and middle + reach == high:
-            break
         low, high = middle - reach, middle + reach
-        start, stop = 0, 0
-        for i in range(n):
-            start += 1 if dealt[i] < low else 0
-            stop += 1 if dealt[i] <= high else 0
-    return _mean(dealt, n, low, high, middle)
+        before = start, stop
+        start, stop = count_outside(values, low, high)
+        stop = min(stop, n)
+        known[0], known[1] = middle, one
+        if (start, stop) == before:
+            break
+    return _mean(values, low, high, middle, stop - start, sums), stop - start
+
+
+_Edges = tuple[float, float, int, int, int]
+"""Of a part of the short list: from, to, how many values are below both, and, on the list, below
+the first."""
 
 
 @compiled
-def _probe(values: FloatImage) -> float:
-    """Return the median of three medians of three values: near the middle of them all."""
-    middles = np.empty(3, np.float32)
-    for k in range(3):
-        a = values[(6 * k + 1) * values.size // 18]
-        b = values[(6 * k + 3) * values.size // 18]
-        c = values[(6 * k + 5) * values.size // 18]
-        middles[k] = max(min(a, b), min(max(a, b), c))
-    a, b, c = middles[0], middles[1], middles[2]
-    middle = max(min(a, b), min(max(a, b), c))
-    return middle if abs(middle) < np.inf else np.float32(0.0)
+def _shorten(
+    values: FloatImage, middle: float, sigma: float, wanted: MaskImage, short: FloatImage
+) -> tuple[tuple[_Edges, _Edges, _Edges], int]:
+    """Write the values near the median, one σ and two σ below it; tell how many."""
+    a, b = middle - np.float32(_REACH[0]) * sigma, middle + np.float32(_REACH[0]) * sigma
+    one, two = middle - sigma, middle - np.float32(2.0) * sigma
+    c, d = one - np.float32(_REACH[1]) * sigma, one + np.float32(_REACH[1]) * sigma
+    e, f = two - np.float32(_REACH[2]) * sigma, two + np.float32(_REACH[2]) * sigma
+    for i in range(values.size):
+        value = values[i]
+        near = (value >= a) & (value < b)
+        near |= (value >= c) & (value < d)
+        near |= (value >= e) & (value < f)
+        wanted[i] = 1 if near else 0
+    n = np.uint64(0)
+    for i in range(values.size):
+        short[n] = values[i]
+        n += np.uint64(wanted[i])
+    short[n : n + np.uint64(LANES)] = np.float32(np.inf)
+    n_a, n_b = count_below(values, a, b)
+    n_c, n_d = count_below(values, c, d)
+    n_e, n_f = count_below(values, e, f)
+    n_two, n_one = n_f - n_e, n_d - n_c
+    edges = (a, b, n_a, n_b, n_two + n_one), (c, d, n_c, n_d, n_two), (e, f, n_e, n_f, 0)
+    return edges, np.int64(n)
 
 
 @compiled
-def _deal(
+def _ranked(
     values: FloatImage,
-    zero: float,
-    per_bin: float,
-    dealt: FloatImage,
-    starts: AnyArray,
-    bins: AnyArray,
-) -> int:
-    """Write the values bin by bin, and where each bin starts; return how many are numbers."""
-    first, last = np.float32(0.0), np.float32(BINS - 1)
-    for i in range(values.size):
-        place = (values[i] - zero) * per_bin
-        is_number = place == place
-        place = place if place > first else first
-        place = place if place < last else last
-        bins[i] = np.int32(place) if is_number else np.int32(BINS)
-    starts[:] = 0
-    for i in range(values.size):
-        starts[np.uint32(bins[i]) + np.uint32(2)] += 1
-    for k in range(2, BINS + 3):
-        starts[k] += starts[k - 1]
-    # starts[k + 1] is where bin k starts; it moves to where the bin ends, as starts[k] did.
-    for i in range(values.size):
-        k = np.uint32(bins[i]) + np.uint32(1)
-        dealt[np.uint32(starts[k])] = values[i]
-        starts[k] += 1
-    return starts[BINS]
+    n: int,
+    rank: int,
+    which: int,
+    edges: tuple[_Edges, _Edges, _Edges],
+    short: FloatImage,
+    zones: FloatImage,
+    held: IntArray,
+) -> float:
+    """Return the value of a rank, from the short list if it is there."""
+    low, high, n_low, n_high, before = edges[which]
+    if not n_low <= rank < n_high:
+        held[3] = 0
+        reach = high - low
+        return ranked(values, n, rank, np.float32(0.5) * (low + high), reach, zones[3], held[3])
+    per_rank = (high - low) / np.float32(n_high - n_low)
+    near = low + (np.float32(rank - n_low) + np.float32(0.5)) * per_rank
+    place = rank - n_low + before
+    return ranked(
+        short, short.size, place, near, np.float32(6.0) * per_rank, zones[which], held[which]
+    )
 
 
 @compiled
-def _ranked(dealt: FloatImage, starts: AnyArray, rank: int) -> float:
-    """Return the value of a rank from 0, sorting its bin."""
-    left, right = 0, BINS
-    while right - left > 1:
-        middle = (left + right) // 2
-        if starts[middle] <= rank:
-            left = middle
-        else:
-            right = middle
-    first, last = starts[left], starts[left + 1]
-    if last - first > 64:
-        dealt[first:last].sort()
-        return dealt[rank]
-    for i in range(first + 1, last):
-        value, k = dealt[i], i
-        while k > first and dealt[k - 1] > value:
-            dealt[k] = dealt[k - 1]
-            k -= 1
-        dealt[k] = value
-    return dealt[rank]
-
-
-@compiled
-def _mean(values: FloatImage, n: int, low: float, high: float, middle: float) -> tuple[float, int]:
-    """Average the values from low to high, in eight sums that take turns."""
-    sums = np.zeros(8)
-    centre, kept = np.float64(middle), 0
-    n_blocks = n // 8
-    for block in range(n_blocks):
-        part = values[8 * block : 8 * block + 8]
-        for lane in range(8):
+def _mean(
+    values: FloatImage, low: float, high: float, middle: float, n_kept: int, sums: FloatArray
+) -> float:
+    """Average the values from low to high, in sums that take turns."""
+    centre = np.float64(middle)
+    sums[:] = 0.0
+    for block in range(values.size // LANES):
+        part = values[LANES * block : LANES * block + LANES]
+        for lane in range(LANES):
             value = part[lane]
-            sums[lane] += np.float64(value) - centre if (value >= low) & (value <= high) else 0.0
-    for i in range(8 * n_blocks, n):
-        off = np.float64(values[i]) - centre if (values[i] >= low) & (values[i] <= high) else 0.0
-        sums[0] += off
-    for i in range(n):
-        kept += 1 if (values[i] >= low) & (values[i] <= high) else 0
+            is_kept = (value >= low) & (value <= high)
+            sums[lane] += np.float64(value) - centre if is_kept else 0.0
     total = 0.0
-    for lane in range(8):
+    for lane in range(LANES):
         total += sums[lane]
-    return centre + total / kept, kept
+    return centre + total / n_kept

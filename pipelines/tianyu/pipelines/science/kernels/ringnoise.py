@@ -8,47 +8,78 @@ from tianyu.pipelines.science.annulus import (
     ANNULUS_CLIP_SIGMA,
     CLIP_ROUNDS,
     CLIPPED_NORMAL_RMS,
-    NOISE_STEP,
     UPPER_SIGMA_QUANTILE,
 )
-from tianyu.pipelines.science.arrays import FloatImage, IntArray
+from tianyu.pipelines.science.arrays import FloatArray, FloatImage, IntArray
 from tianyu.pipelines.science.kernels.jit import compiled
+from tianyu.pipelines.science.kernels.selection import LANES, count_outside, ranked
+
+_SIX = 6.0
+"""Variance of a − 2b + c over that of a pixel."""
 
 
 @compiled
-def ring_noise(stamp: FloatImage, ring: IntArray, sizes: FloatImage) -> float:
+def ring_noise(
+    sizes: FloatImage, n: int, guess: float, zone: FloatImage, held: IntArray, sums: FloatArray
+) -> float:
     """Measure the noise of a pixel: :func:`~tianyu.pipelines.science.annulus.pixel_noise` of one.
 
     Parameters
     ----------
-    stamp : ndarray of float32, shape (s, s)
-        NaN for what is not to be used.
-    ring : ndarray of uint64, shape (m,)
-        Flat indices of the ring's pixels, none in the first or last column.
     sizes : ndarray of float32, shape (m,)
-        Room for the differences.
+        Of second differences; infinite for what is not to be used. m is a multiple of ``LANES``.
+    n : int
+        Differences that are to be used.
+    guess : float
+        σ of a pixel: a bad guess costs time only.
+    zone, held
+        Room for what :func:`~.selection.ranked` finds.
+    sums : ndarray, shape (LANES,)
+        Room.
 
     Returns
     -------
     float
         Standard deviation; NaN where there is no difference of three good pixels.
     """
-    flat, n, one = stamp.reshape(-1), 0, np.uint64(1)
-    for k in range(0, ring.size, NOISE_STEP):
-        i = ring[k]
-        size = abs(flat[i - one] + flat[i + one] - np.float32(2.0) * flat[i])
-        if size == size:
-            sizes[n] = size
-            n += 1
     if n == 0:
         return np.nan
+    held[:] = 0
     rank = int(np.float64(UPPER_SIGMA_QUANTILE) * n)
-    sigma = np.float64(np.partition(sizes[:n], rank)[rank])
+    near = np.float32(math.sqrt(_SIX) * guess)
+    sigma = np.float64(ranked(sizes, n, rank, near, np.float32(0.15) * near, zone, held))
+    kept = -1
     for _ in range(CLIP_ROUNDS):
-        reach, energy, kept = ANNULUS_CLIP_SIGMA * sigma, 0.0, 0
-        for k in range(n):
-            is_within = np.float64(sizes[k]) <= reach
-            energy += np.float64(sizes[k] * sizes[k]) if is_within else 0.0
-            kept += 1 if is_within else 0
+        reach = _not_above(ANNULUS_CLIP_SIGMA * sigma)
+        before = kept
+        _, kept = count_outside(sizes, reach, reach)
+        kept = min(kept, n)
+        if kept == before:
+            break
+        energy = _energy(sizes, reach, sums)
         sigma = math.sqrt(energy / max(kept, 1)) / CLIPPED_NORMAL_RMS
-    return sigma / math.sqrt(6.0)
+    return sigma / math.sqrt(_SIX)
+
+
+@compiled
+def _not_above(bound: float) -> float:
+    """Return the highest float32 that is not above a number."""
+    nearest = np.float32(bound)
+    if np.float64(nearest) > bound:
+        return np.float32(np.nextafter(nearest, np.float32(-np.inf)))
+    return nearest
+
+
+@compiled
+def _energy(sizes: FloatImage, reach: float, sums: FloatArray) -> float:
+    """Sum the squares of what is within reach, in sums that take turns."""
+    sums[:] = 0.0
+    for block in range(sizes.size // LANES):
+        part = sizes[LANES * block : LANES * block + LANES]
+        for lane in range(LANES):
+            square = part[lane] * part[lane]
+            sums[lane] += np.float64(square) if part[lane] <= reach else 0.0
+    total = 0.0
+    for lane in range(LANES):
+        total += sums[lane]
+    return total

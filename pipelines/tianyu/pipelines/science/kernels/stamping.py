@@ -1,14 +1,14 @@
-"""Pixels about sources: squares of them, and rings."""
+"""Squares of pixels about sources."""
 
 import numpy as np
 
 from tianyu.pipelines.science.arrays import FloatImage, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
 from tianyu.pipelines.science.masks import MaskBit
-from tianyu.pipelines.science.stamps import OFF_DETECTOR
+from tianyu.pipelines.science.stamps import LEFT_OUT, OFF_DETECTOR
 
 _NOT_FINITE = int(MaskBit.NOT_FINITE)
-_OFF_DETECTOR = int(OFF_DETECTOR)
+_OFF_DETECTOR, _LEFT_OUT = int(OFF_DETECTOR), int(LEFT_OUT)
 
 
 @compiled
@@ -49,30 +49,73 @@ def cut_stamp(
 
 
 @compiled
-def cut_good(
-    values: FloatImage, marks: MaskImage, corner: int, nx: int, ignored: int, stamp: FloatImage
-) -> None:
-    """Copy a square that lies on the frame, NaN for pixels that are masked or infinite.
+def cut_core(
+    pixels: FloatImage,
+    mask: MaskImage,
+    y: int,
+    x: int,
+    ignored: int,
+    core: FloatImage,
+    bits: MaskImage,
+) -> bool:
+    """Cut a stamp with zeros where a pixel is to be left out, and tell whether any is marked.
 
     Parameters
     ----------
-    values, marks : ndarray of float32 and of uint8, shape (ny · nx,)
-        Pixels of the frame and their mask.
-    corner : int
-        Flat index of the first pixel of the square.
-    nx : int
-        Length of a row of the frame.
+    pixels, mask, y, x
+        As of :func:`cut_stamp`; C-contiguous.
     ignored : int
         Bits of the mask that do no harm.
-    stamp : ndarray of float32, shape (s, s)
+    core : ndarray of float32, shape (s, s)
         Written.
+    bits : ndarray of uint8, shape (s, s)
+        Written, but for the ignored ones, if any pixel is marked.
     """
-    # Unsigned, or every index would be looked at whether it counts from the end.
-    size, nan = np.uint64(stamp.shape[0]), np.float32(np.nan)
     harmful = np.uint8(0xFF ^ ignored)
+    if _cut_unmarked(pixels, mask, y, x, harmful, core):
+        return False
+    cut_stamp(pixels, mask, y, x, core, bits)
+    flat, marks = core.reshape(-1), bits.reshape(-1)
+    for i in range(marks.size):
+        marks[i] &= harmful
+        if marks[i] & _LEFT_OUT:
+            flat[i] = np.float32(0.0)
+    return True
+
+
+@compiled
+def _cut_unmarked(
+    pixels: FloatImage, mask: MaskImage, y: int, x: int, harmful: int, core: FloatImage
+) -> bool:
+    """Copy a square that lies on the frame; tell whether it does and each pixel is good."""
+    ny, nx = pixels.shape
+    side, half = core.shape[0], core.shape[0] // 2
+    if not (half <= y < ny - half and half <= x < nx - half):
+        return False
+    values, marks, to = pixels.reshape(-1), mask.reshape(-1), core.reshape(-1)
+    # Unsigned, or every index would be looked at whether it counts from the end.
+    size, n_bad = np.uint64(side), 0
     for j in range(size):
-        start = np.uint64(corner) + j * np.uint64(nx)
+        start = np.uint64((y - half) * nx + x - half) + j * np.uint64(nx)
         for i in range(size):
             value = values[start + i]
             good = ((marks[start + i] & harmful) == 0) & (abs(value) < np.float32(np.inf))
-            stamp[j, i] = value if good else nan
+            n_bad += 0 if good else 1
+            to[j * size + i] = value
+    return n_bad == 0
+
+
+@compiled
+def find_usable(bits: MaskImage, usable: FloatImage) -> bool:
+    """Write 1 for pixels that count, 0 for those that are left out; tell whether any is.
+
+    Parameters
+    ----------
+    bits, usable : ndarray of uint8 and of float32, shape (s, s)
+    """
+    marks, to, n_left_out = bits.reshape(-1), usable.reshape(-1), 0
+    for i in range(marks.size):
+        is_left_out = marks[i] & _LEFT_OUT != 0
+        to[i] = np.float32(0.0) if is_left_out else np.float32(1.0)
+        n_left_out += 1 if is_left_out else 0
+    return n_left_out > 0
