@@ -32,7 +32,7 @@ STRIDE = 12
 NEEDED = "HATP-32171220041512.FITS.fz"
 """In which the target's pixel is given."""
 
-PROMETHEUS = "prom/prometheus:v3.5.3"
+PROMETHEUS = os.environ.get("PROMETHEUS_IMAGE", "prom/prometheus:v3.5.3")
 
 TRANSFERS = (
     "SELECT site.name AS to_site, COUNT(*) AS files, SUM(size_bytes) AS bytes FROM image_copy "

@@ -242,6 +242,16 @@ def test_the_image_is_pinned_and_has_no_root() -> None:
     assert "pip" not in final
 
 
+def test_every_public_image_has_a_version_and_a_stand_in_where_one_can_be_made() -> None:
+    make = (DEPLOY / "images" / "stand-in" / "make.sh").read_text()
+    images = dict(re.findall(r"\$\{([A-Z]+)_IMAGE:-([^}]+)\}", SITE.read_text()))
+    assert images.keys() == {"TIANYU", "MYSQL", "RABBITMQ", "PROMETHEUS", "GRAFANA"}
+    for name, image in images.items():
+        assert re.search(r":v?\d", image), image
+        # No distribution packages Grafana, and ours is built here.
+        assert name in {"TIANYU", "GRAFANA"} or f"    {image}) make_" in make
+
+
 def code_metrics() -> set[str]:
     """Every name in the two modules that tell Prometheus, prefix and all."""
     names: set[str] = set()
