@@ -71,6 +71,8 @@ def _story(centre: Stack, observatory: Node, folder: Path) -> bool:
     with timed("centre: docker compose --profile bigmem up, with TLS alone"):
         profiles = ("--profile", "bigmem")
         centre.compose(*profiles, "up", "--detach", "--wait", "--wait-timeout", "300")
+    # As they are now: Docker soon forgets when they were well for the first time.
+    seen = centre.containers()
     with timed("centre: tianyu init --site observatory, tianyu site add --address"):
         groups = ("--group", "cpu", "--group", "camera")
         centre.tianyu("init", "--site", "observatory", "--root", "/data", *groups)
@@ -78,12 +80,15 @@ def _story(centre: Stack, observatory: Node, folder: Path) -> bool:
     with timed("observatory: docker compose --profile camera --profile files up"):
         profiles = ("--profile", "camera", "--profile", "files")
         observatory.compose(*profiles, "up", "--detach", "--wait", "--wait-timeout", "300")
+    seen += observatory.containers()
     check_doors(centre, observatory)
+    _watch_metrics(centre)
+    seen += [one for one in centre.containers() if _service(one) == "prometheus"]
+    print_table(seen)
     print(centre.tianyu("site", "list"))
     with timed("a night shared by both sites"):
         sites = ("--placement", "copy", "--science-site", "centre")
         observatory.tianyu("register", "/frames", *sites, "--chunk", CHUNK, *HATP32)
-        _watch_metrics(centre)
         wait(centre, lambda progress: progress.is_over)
     assert "centre" in centre.sql(TRANSFERS), "nothing was brought from the observatory"
     with timed("an exposure by the camera of the observatory"):
@@ -91,7 +96,6 @@ def _story(centre: Stack, observatory: Node, folder: Path) -> bool:
         _until(lambda: len(list(observatory.root.glob("incoming/*"))) >= 2, "no exposure came")
         wait(centre, lambda progress: progress.is_over)
     print(centre.sql(TRANSFERS), centre.sql(WORKERS), sep="\n")
-    print_table(centre.containers() + observatory.containers())
     return is_embedded_equal(centre, observatory.frames, folder / "embedded")
 
 
@@ -127,6 +131,10 @@ def _watch_metrics(centre: Stack) -> None:
     assert all(rule["health"] != "err" for group in rules for rule in group["rules"])
     print(f"          targets up: {_targets(centre)}; alarms: {', '.join(loaded)}")
     print(f"          promtool: {'; '.join(line.strip() for line in checked if line)}")
+
+
+def _service(container: dict[str, Any]) -> str:
+    return str(container["Config"]["Labels"]["com.docker.compose.service"])
 
 
 def _targets(centre: Stack) -> dict[str, int]:
