@@ -84,6 +84,8 @@ make_certificate() {
         echo "$path.pem is there"
         return
     fi
+    [ -s "$authority/ca.key" ] ||
+        fail "there is no $authority/ca.key, by which ca.pem vouches; bring it back for this"
     names=
     for address in "$@"; do
         kind=$(address_kind "$address")
@@ -110,7 +112,8 @@ END
     openssl x509 -req -sha256 -in "$scratch/request" -days "${DAYS:-825}" \
         -CA "$authority/ca.pem" -CAkey "$authority/ca.key" \
         -set_serial "0x$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')" \
-        -extfile "$scratch/request.conf" -extensions extensions -out "$scratch/pem" 2>/dev/null
+        -extfile "$scratch/request.conf" -extensions extensions -out "$scratch/pem" \
+        2>"$scratch/log" || fail "openssl: $(cat "$scratch/log")"
     cp "$authority/ca.pem" "$scratch/ca.pem"
     # Read by the accounts of containers; the folder above is what keeps others out.
     chmod 444 "$scratch/key" "$scratch/pem" "$scratch/ca.pem"
@@ -129,6 +132,7 @@ chmod 700 "$folder"
 # Beside what becomes of it: to move it is one step.
 scratch=$(mktemp -d "$folder/.new.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
+trap 'exit 1' HUP INT TERM
 
 what=$1
 shift

@@ -121,6 +121,13 @@ def test_what_is_there_is_never_overwritten(folder: Path) -> None:
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+def test_a_key_of_the_authority_that_is_kept_elsewhere_is_asked_for(folder: Path) -> None:
+    (folder / "authority" / "ca.key").unlink()
+    refused = certificates(folder, "files", "second", "10.0.0.3")
+    assert (refused.returncode, "ca.key" in refused.stderr) == (1, True)
+    assert not list((folder / "nodes" / "second").iterdir())
+
+
 @pytest.mark.parametrize("address", ["a,DNS:elsewhere", "10.1", "", "-x", "a b", "a\nb", "*"])
 def test_what_is_no_address_is_refused(tmp_path: Path, address: str) -> None:
     refused = certificates(tmp_path, "servers", address)
