@@ -54,9 +54,10 @@ storm: $(VENV)/.installed
 	$(BIN)/python -m pytest -m storm tests/integration
 	$(BIN)/python -m tests.storm --seed $(SEEDS)
 
-# A site on a real Docker engine, from nothing to light curves, with restarts, a wipe and a restore.
+# On a real Docker engine: a site from nothing to light curves, with restarts, a wipe and a restore;
+# then an observatory and a data centre that share a night over TLS. STORY=sites for the second only.
 acceptance-docker: $(VENV)/.installed
-	$(BIN)/python -m tests.compose
+	$(BIN)/python -m tests.compose $(STORY:%=--story %)
 
 # A night shared by two sites in network namespaces, over a link of 1 Mbit/s that is cut for a
 # minute; needs root, and says so where namespaces are not allowed. Takes about ten minutes.

@@ -15,7 +15,7 @@ write() {
     cat >"$1.new"
     mv -f "$1.new" "$1"
 }
-for name in mysql_root mysql mysql_publisher mysql_manager mysql_consumer mysql_reader rabbitmq; do
+for name in mysql_root mysql mysql_publisher mysql_manager mysql_consumer mysql_reader rabbitmq grafana; do
     [ -s "${name}_password" ] || od -An -N24 -tx1 /dev/urandom | tr -d ' \n' | write "${name}_password"
 done
 # What sites show each other before files are sent: every site needs this very one.
@@ -27,6 +27,8 @@ for role in publisher manager consumer reader; do
         write "${role}_database_url"
 done
 printf 'amqp://tianyu:%s@rabbitmq/tianyu' "$(cat rabbitmq_password)" | write broker_url
+# Where deploy/open-servers.compose.yml has TLS alone.
+printf 'amqps://tianyu:%s@rabbitmq:5671/tianyu' "$(cat rabbitmq_password)" | write broker_tls_url
 # What its account may do is as in grants/rabbitmq.sh.
 write rabbitmq.conf <<END
 default_vhost = tianyu
@@ -38,6 +40,7 @@ default_permissions.configure = ^(dead:)?tianyu\\..*
 default_permissions.write = ^((dead:)?tianyu\\..*|amq\\.default)\$
 default_permissions.read = ^(dead:)?tianyu\\..*
 END
-chmod 444 ./*
+# Not folders: what deploy/make-certificates.sh makes in them stays as it is.
+find . -maxdepth 1 -type f -exec chmod 444 {} +
 chmod 400 rabbitmq_password
 echo "secrets in $folder"

@@ -6,15 +6,16 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from tests.compose.stack import Stack
 
 
-def print_table(stack: Stack) -> None:
-    """Print a row for each container that runs."""
-    table = Table("service", "image", "size", "starts in", "user", "capabilities", "root", "ports")
-    for container in sorted(stack.containers(), key=lambda c: c["Name"]):
+def print_table(containers: list[dict[str, Any]]) -> None:
+    """Print a row for each container, of what ``docker inspect`` says of it."""
+    table = Table(
+        "project", "service", "image", "size", "starts in", "user", "capabilities", "root", "ports"
+    )
+    for container in sorted(containers, key=lambda c: c["Name"]):
         table.add_row(*_row(container))
-    Console(width=150).print(table)
+    Console(width=165).print(table)
 
 
 def _row(container: dict[str, Any]) -> tuple[str, ...]:
@@ -26,8 +27,10 @@ def _row(container: dict[str, Any]) -> tuple[str, ...]:
         for addresses in container["NetworkSettings"]["Ports"].values()
         for address in addresses or []
     ]
+    labels = config["Labels"]
     return (
-        config["Labels"]["com.docker.compose.service"],
+        labels["com.docker.compose.project"].removeprefix("tianyu-acceptance-"),
+        labels["com.docker.compose.service"],
         config["Image"],
         f"{_image_size(container['Image']) / 1e6:.0f} MB",
         _first_health(container),

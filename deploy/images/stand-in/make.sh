@@ -121,6 +121,18 @@ make_rabbitmq() {
         --change 'CMD ["rabbitmq-server"]'
 }
 
+make_prometheus() {
+    root_of "$2" prometheus \
+        --customize-hook='chroot "$1" install -d -o nobody -g nogroup /prometheus' >"$scratch/root.tar"
+    import "$1" "$scratch/root.tar" \
+        --change 'USER nobody' \
+        --change 'WORKDIR /prometheus' \
+        --change 'VOLUME /prometheus' \
+        --change 'EXPOSE 9090' \
+        --change 'ENTRYPOINT ["/bin/prometheus"]' \
+        --change 'CMD ["--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]'
+}
+
 # The first suite of a distribution that has the version of the tag.
 make_image() {
     case $1 in
@@ -129,9 +141,10 @@ make_image() {
     mysql:8.4) make_mysql "$1" questing mysql-server-core,mysql-client-core ;;
     mysql:9) make_mysql "$1" sid mysql-server-core,mysql-client-core ;;
     rabbitmq:4-management) make_rabbitmq "$1" trixie ;;
+    prom/prometheus:v3.5.3) make_prometheus "$1" sid ;;
     *)
         echo "$1 is not known; choose of python:3.12-slim mysql:8.0 mysql:8.4 mysql:9" \
-            "rabbitmq:4-management" >&2
+            "rabbitmq:4-management prom/prometheus:v3.5.3" >&2
         exit 2
         ;;
     esac
