@@ -103,6 +103,19 @@ def test_columns_may_have_the_names_of_keywords(database: Database) -> None:
 
 def test_no_rows_are_no_rows(database: Database) -> None:
     assert round_trip(database, {"number": [], "value": np.array([])}) == []
+    with database.write() as connection:
+        assert insert_columns(connection, SAMPLE, {}) == 0
+
+
+def test_many_rows_go_in_several_statements(database: Database) -> None:
+    n = 1234
+    columns = {
+        "number": np.arange(n),
+        "value": np.arange(n) / 7.0,
+        "rank": [str(i) for i in range(n)],
+    }
+    expected = [(i, i / 7.0, str(i)) for i in range(n)]
+    assert round_trip(database, columns) == expected
 
 
 @pytest.mark.parametrize(

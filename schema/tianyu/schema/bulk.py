@@ -53,6 +53,8 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
         raise ValueError(f"columns for {table.name} differ in length: {lengths}")
     columns = {name: _as_stored(table.c[name], values) for name, values in columns.items()}
     n_rows = max(lengths.values(), default=0)
+    if not n_rows:
+        return 0
     if _are_numbers(columns, table) and loadfile.is_worth_it(connection, n_rows):
         loadfile.load_numbers(connection, table, columns)
         return n_rows

@@ -83,7 +83,8 @@ def text_of_numbers(columns: Sequence[NDArray[Any]]) -> bytes:
 
 def _cells(values: NDArray[Any]) -> Bytes:
     """Return the texts of a column, one in a line, or one for all; zero bytes count nothing."""
-    if values.size and (values == values[0]).all():
+    # Not zeros with a sign: they are equal to those without.
+    if (values == values[0]).all() and (values[0] != 0 or values.dtype.kind != "f"):
         values = values[:1]
     if values.dtype.kind != "f":
         return _integers(values)

@@ -225,6 +225,23 @@ def test_groups_too_long_for_one_value_are_read_row_by_row(database: Database) -
         connection.exec_driver_sql("SET group_concat_max_len = @@max_allowed_packet")
 
 
+@given(values=st.lists(st.floats(-1e299, 1e299), min_size=1, max_size=9))
+@settings(max_examples=20)
+def test_doubles_come_back_with_all_digits(server_database: Database, values: list[float]) -> None:
+    n, table = len(values), ReferenceMember.__table__
+    columns = {
+        "group_id": [1] * n, "source_id": list(range(n)), "weight": np.array(values),
+        "is_borrowed": [False] * n,
+    }  # fmt: skip
+    with undone(server_database) as connection:
+        insert_columns(connection, table, columns)  # type: ignore[arg-type]  # a Table
+        group, others = [table.c.group_id], [table.c.source_id, table.c.weight]
+        both = read_numbers(connection, group, others, table.c.group_id == 1)
+        alone = read_numbers(connection, group, others[1:], table.c.group_id == 1)
+    assert both[np.argsort(both[:, 1]), 2].tolist() == values
+    assert sorted(alone[:, 1].tolist()) == sorted(values)
+
+
 def test_no_rows_are_an_empty_table(database: Database) -> None:
     with undone(database) as connection:
         assert read_back(connection).shape == (0, 5)
