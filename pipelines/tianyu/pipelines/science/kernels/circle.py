@@ -133,7 +133,7 @@ def _covered(
     at_left, at_right : float
         H there.
     line : ndarray, shape (3,)
-        Half the chord of the line y, and H at its end, after a number of no use here.
+        Of which the second is half the chord of the line y, and the third H at its end.
     """
     chord, at_chord = line[1], line[2]
     end = chord if chord < right else right
