@@ -53,13 +53,12 @@ def detect_sources(
     min_coverage: float = 0.5,
     mesh_pix: int = 64,
     deblend_contrast: float = 0.005,
+    part_stars: bool = False,
 ) -> Detections:
     """Find the sources of a template.
 
-    The background is taken off, the noise is mapped, and sources are pixels above the threshold
-    after a filter of the stars' own width, found in a first look. Two filters are used: one that
-    sums to zero and parts stars from the wings of others, and the matched one, which sees the
-    faintest where nothing is near.
+    The background is taken off, the noise is mapped, and sources are pixels above the
+    threshold after a matched filter of the stars' own width, found in a first look.
 
     Parameters
     ----------
@@ -75,6 +74,8 @@ def detect_sources(
         Box of the background and noise mesh.
     deblend_contrast : float, optional
         Least fraction of a blend's light that makes a source of its own.
+    part_stars : bool, optional
+        Seek with a filter that sums to zero as well, which parts stars from the wings of others.
 
     Returns
     -------
@@ -101,9 +102,13 @@ def detect_sources(
     bridged = saturated_cores(searched, fwhm)
     pixels = bridge(pixels, searched, bridged)
     searched = searched | bridged
-    flat = flat_cores(pixels, searched, bridged, fwhm)
-    raised = peaked(pixels, flat)
-    sharp, broad = (
+    matched = (stellar_filter(fwhm), threshold_sigma)
+    flat, looks, raised = bridged, [matched], pixels
+    if part_stars:
+        flat = flat_cores(pixels, searched, bridged, fwhm)
+        looks = [(lowered_filter(fwhm), PARTED_FACTOR * threshold_sigma), matched]
+        raised = peaked(pixels, flat)
+    sharp, *broad = (
         _vetted(
             pixels,
             noise,
@@ -120,12 +125,9 @@ def detect_sources(
             fwhm,
             fixed=flat,
         )
-        for kernel, threshold in (
-            (lowered_filter(fwhm), PARTED_FACTOR * threshold_sigma),
-            (stellar_filter(fwhm), threshold_sigma),
-        )
+        for kernel, threshold in looks
     )
-    sources = joined(sharp, broad, fwhm)
+    sources = joined(sharp, broad[0], fwhm) if broad else sharp
     brightest_first = np.argsort(-sources.flux, kind="stable")
     return without_twins(sources[brightest_first], fwhm)
 
@@ -184,13 +186,9 @@ def _measure(
         x=x,
         y=y,
         flux=flux,
-        peak=np.minimum(found["peak"], pixels[_highest(found)]).astype(np.float64),
+        # Not that of a core which a peak was put on.
+        peak=np.minimum(found["peak"], pixels[found["ypeak"], found["xpeak"]]).astype(np.float64),
         fwhm_pix=half_light_width(pixels, searched, x, y, fwhm),
         elongation=found["a"] / np.maximum(found["b"], np.finfo(np.float32).tiny),
         snr=flux / flux_noise,
     )
-
-
-def _highest(found: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """Return row and column of the highest pixel of each source."""
-    return found["ypeak"], found["xpeak"]

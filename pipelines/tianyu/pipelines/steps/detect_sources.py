@@ -35,6 +35,9 @@ class DetectSources(StepParameters):
     field: FieldCentre = FieldCentre()
     threshold_sigma: float = Field(5.0, gt=0)
     min_coverage: float = Field(0.5, gt=0, le=1)
+    part_stars: bool = Field(
+        False, description="in crowded fields: seek stars in the wings of others as well"
+    )
     radii_fwhm: tuple[float, ...] = Field(RADII_FWHM, description="aperture radii / median FWHM")
     radii_pix: tuple[float, ...] = Field((), description="further aperture radii, pixels")
 
@@ -56,6 +59,7 @@ def detect(parameters: DetectSources, context: StepContext) -> Products:
         count,
         threshold_sigma=parameters.threshold_sigma,
         min_coverage=parameters.min_coverage,
+        part_stars=parameters.part_stars,
     )
     frames = load_frame_rows(context)
     fwhm_pix = _median_fwhm(frames)
