@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 
 from tianyu.schema.database import Database
@@ -26,14 +27,20 @@ def compare(first_url: str, second_url: str) -> tuple[int, Counter[str]]:
 
 def _rows(url: str) -> dict[tuple[object, ...], tuple[object, ...]]:
     database = Database(url)
-    # Ids may differ between databases, places on the template and times do not.
     query = f"SELECT source_id, image_id, radius_pix, {COLUMNS} FROM light_curve"  # noqa: S608
     try:
         with database.read() as connection:
             rows = connection.exec_driver_sql(query).fetchall()
     finally:
         database.dispose()
-    return {tuple(row[:3]): tuple(map(_plain, row[3:])) for row in rows}
+    # MySQL leaves gaps between ids, of attempts that were rolled back; their order is the same.
+    sources, images = _ranks(row[0] for row in rows), _ranks(row[1] for row in rows)
+    return {(sources[row[0]], images[row[1]], row[2]): tuple(map(_plain, row[3:])) for row in rows}
+
+
+def _ranks(ids: Iterable[int]) -> dict[int, int]:
+    """Number ids from 0 in their order."""
+    return {value: rank for rank, value in enumerate(sorted(set(ids)))}
 
 
 def _plain(value: object) -> object:
