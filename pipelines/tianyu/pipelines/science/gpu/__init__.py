@@ -16,6 +16,7 @@ file                reference                                   agreement
 ``skyimage``        ``sky.SkyModel.image``                      10⁻⁶ of the level
 ``maxima``          ``peaks.find_peaks``                        to the last bit
 ``summing``         ``stack.PartialStack``                      to the last bit
+``disks``           ``footprints.Footprints.covered``           to the last bit
 ``light``           ``apertures.measure_fluxes``                10⁻⁵ of the flux's error
 ==================  ==========================================  =================================
 """
