@@ -38,7 +38,7 @@ def test_a_pair_of_flats_tells_the_gain(gain, level, read_noise, ratio, seed):
     # Whole numbers add their own noise, 1/12, to that of the read-out.
     found = gain_of_flat_pair(first, second, np.hypot(read_noise, np.sqrt(1 / 12)))
     assert found.e_per_adu == pytest.approx(gain, abs=5 * found.error)
-    assert found.error < 0.02 * gain
+    assert found.error < 0.03 * gain  # where the read-out is as noisy as the light
 
 
 def test_read_noise_ignores_cosmic_rays():
