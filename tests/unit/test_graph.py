@@ -18,7 +18,7 @@ from tianyu.schema.errors import GraphError
 
 def build(
     n_frames=1, recipe=LIGHT_CURVES, *, chunk=1, fan_out=5, surroundings=None, parents=(),
-    reuse=None, science_queues=None, **options,
+    reuse=None, science_queues=None, with_gpu=False, **options,
 ):  # fmt: skip
     inputs = GraphInputs(
         frames=range(1, n_frames + 1),
@@ -27,6 +27,7 @@ def build(
         chunk_frames=chunk,
         fan_out=fan_out,
         parents=parents,
+        with_gpu=with_gpu,
     )
     ids = itertools.count(10**18)
     return build_graph(
@@ -294,3 +295,18 @@ def test_what_an_earlier_run_has_left_is_read_where_it_is():
     (stack,) = of(processes, "stack_frames")
     assert (adopt.queue_id, stack.queue_id) == (1, 1)
     assert stack.parameters["children"] == ["12", "13"]
+
+
+@pytest.mark.parametrize("recipe", [LIGHT_CURVES, LIGHT_CURVES_ONE_PASS])
+def test_a_gpu_changes_nothing_but_who_works_on_the_pixels_of_the_chunks(recipe):
+    surroundings = {"template": {"image_id": 1, "run_id": 1}}
+    given = {"surroundings": surroundings if recipe is LIGHT_CURVES_ONE_PASS else None}
+    plain = build(5, recipe, chunk=2, **given)
+    with_gpu = build(5, recipe, chunk=2, **given, with_gpu=True)
+    moved = {p.command for p in with_gpu if p.queue_id == 2}
+    chunked = {"calibrate_align", "extract_flux"}
+    assert moved == (chunked if recipe is LIGHT_CURVES else {"measure_frames"})
+    for one, other in zip(plain, with_gpu, strict=True):
+        assert one.parameters == other.parameters
+        assert one.parents == other.parents
+        assert other.queue_id == (2 if other.command in moved else one.queue_id)

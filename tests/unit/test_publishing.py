@@ -10,15 +10,17 @@ from tianyu.pipelines.errors import InvalidParametersError
 from tianyu.pipelines.step import validate
 from tianyu.publisher import collisions, publishing, surroundings
 from tianyu.publisher.collisions import retry_collisions
-from tianyu.publisher.publishing import PublishOptions, publish
+from tianyu.publisher.publishing import PublishOptions, publish, publish_again
 from tianyu.publisher.recipes import LIGHT_CURVES
 from tianyu.publisher.registering import RegisterRequest, TargetRequest, register
 from tianyu.publisher.survey import InstrumentFacts
+from tianyu.publisher.verdicts import Saying, Word, record
 from tianyu.schema.directory import ensure_site
 from tianyu.schema.errors import GraphError, NotFoundError
 from tianyu.schema.states import State
 from tianyu.schema.tables import (
     Dependency,
+    HardwareGroup,
     Image,
     Process,
     Queue,
@@ -382,3 +384,33 @@ def test_pointings_on_both_sides_of_the_first_meridian_do_not_average_to_the_oth
     centre = surroundings._field_centre(None, _Observation, frames)
     assert centre["ra_deg"] == pytest.approx(0.1)
     assert centre["dec_deg"] == 10.2
+
+
+def groups_of(installation, run_id):
+    """Return the groups that run each step of a run."""
+    query = (
+        select(Process.command, HardwareGroup.name)
+        .join(Queue, Queue.id == Process.queue_id)
+        .join(HardwareGroup, HardwareGroup.id == Queue.group_id)
+        .where(Process.run_id == run_id)
+        .distinct()
+    )
+    with installation.database.read() as connection:
+        return {row.command: row.name for row in connection.execute(query)}
+
+
+def test_a_run_for_consumers_with_a_gpu_is_the_same_run_and_stays_with_them(
+    installation, observe, publish_here
+):
+    observation_id = observe()
+    run = publish_here(observation_id, with_gpu=True)
+    groups = groups_of(installation, run.run_id)
+    with_gpu = {command for command, group in groups.items() if group == "gpu"}
+    assert with_gpu == {"calibrate_align", "extract_flux"}
+    assert set(groups.values()) == {"cpu", "gpu"}
+    assert publish_here(observation_id).run_id == run.run_id
+    said = Saying(Word.REJECT, ("1.fits",))
+    installation.database.retry(lambda c: record(c, observation_id, [said], "tester"))
+    again = publish_again(installation.database, run.run_id)
+    assert again.run_id != run.run_id
+    assert groups_of(installation, again.run_id)["extract_flux"] == "gpu"

@@ -110,3 +110,8 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="STEP.NAME=VALUE", help="Parameter of a step; may be repeated."),
 ]
+
+GpuOption = Annotated[
+    bool,
+    typer.Option("--gpu", help="Consumers of group gpu calibrate, align and measure the frames."),
+]

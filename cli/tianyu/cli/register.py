@@ -14,6 +14,7 @@ from tianyu.cli.options import (
     ChunkOption,
     DatabaseOption,
     DecOption,
+    GpuOption,
     JsonOption,
     PositionsOption,
     RaOption,
@@ -67,6 +68,7 @@ def register_command(
     chunk: ChunkOption = CHUNK_FRAMES,
     stack_light_curves: StackLightCurvesOption = None,
     option: SetOption = None,
+    gpu: GpuOption = False,
     database: DatabaseOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -92,6 +94,7 @@ def register_command(
                 chunk_frames=chunk,
                 steps=with_stacks(parse_options(option or []), stack_light_curves),
                 science_site_id=science_site_id,
+                with_gpu=gpu,
             ),
             publish=not no_publish,
         )
@@ -120,6 +123,7 @@ def publish_command(
         bool,
         typer.Option("--fresh", help="Repeat even what an earlier run did just the same."),
     ] = False,
+    gpu: GpuOption = False,
     site: SiteOption = None,
     science_site: ScienceSiteOption = None,
     database: DatabaseOption = None,
@@ -143,6 +147,7 @@ def publish_command(
                 steps=with_stacks(chosen, stack_light_curves),
                 is_fresh=fresh,
                 science_site_id=_find_science_site(connection, science_site),
+                with_gpu=gpu,
             )
             observation_id = find_observation(connection, observation)
         run = publish(opened, observation_id, site_id, options)

@@ -15,6 +15,7 @@ from tianyu.consumer.family import lead_family
 from tianyu.consumer.lastwords import keep_last_words
 from tianyu.consumer.messages import Ready, Succeeded, Workplace
 from tianyu.consumer.usage import cpu_seconds
+from tianyu.pipelines.kernels import choose_gpu
 from tianyu.schema.database import Database
 from tianyu.schema.transitions.claim import Claim
 
@@ -32,6 +33,8 @@ def child_main(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     lead_family()
     keep_last_words(last_words)
+    if place.has_gpu:
+        choose_gpu()
     database = Database(place.database_url)
     executor = Executor(database, place, lambda: may_take_next.value)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):

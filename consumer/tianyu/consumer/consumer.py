@@ -20,6 +20,8 @@ from tianyu.consumer.outages import is_outage
 from tianyu.consumer.outcomes import is_disk_full
 from tianyu.consumer.pool import ChildPool, Ended
 from tianyu.consumer.reports import Reporter
+from tianyu.pipelines.gpu import gpu_namespace
+from tianyu.pipelines.kernels import GPU_GROUP, gpu_kernels
 from tianyu.pipelines.step import all_steps
 from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
@@ -130,7 +132,7 @@ class Consumer:
         NotFoundError
             If there is no such site.
         ConfigurationError
-            If a module with steps cannot be imported.
+            If a module with steps cannot be imported, or a consumer of group gpu has no GPU.
         ChildStartError
             If no child can start.
         """
@@ -146,6 +148,10 @@ class Consumer:
             self._leave(pool)
 
     def _join_site(self) -> ChildPool:
+        has_gpu = GPU_GROUP in self.config.groups or gpu_kernels()
+        if has_gpu:
+            gpu_namespace()  # before anybody is told that there is a worker
+
         def work(connection: Connection) -> tuple[int, list[int], str]:
             site_id = find_site(connection, self.config.site)[0]
             queues = [ensure_queue(connection, site_id, group) for group in self.config.groups]
@@ -162,6 +168,7 @@ class Consumer:
             queue_ids=tuple(queue_ids),
             lease_s=lease_s,
             claimable=self._claimable(),
+            has_gpu=has_gpu,
         )
         self._worker_id = worker_id
         names = {"site": self.config.site, "group": ",".join(self.config.groups)}

@@ -22,6 +22,8 @@ class Workplace:
     ----------
     claimable : sequence of State
         Where a child that succeeded may claim its next process from by itself.
+    has_gpu : bool
+        Whether frames are worked on there.
     """
 
     database_url: str = field(repr=False)
@@ -31,6 +33,7 @@ class Workplace:
     queue_ids: Sequence[int]
     lease_s: float
     claimable: Sequence[State]
+    has_gpu: bool = False
 
 
 class Excuse(Enum):

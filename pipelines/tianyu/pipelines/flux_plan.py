@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import MissingInputError, UnusableDataError
-from tianyu.pipelines.measuring import MeasuredFrame, light_reader
+from tianyu.pipelines.measuring import MeasuredFrame
 from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
 from tianyu.pipelines.science.apertures import ApertureFluxes, measure_light
 from tianyu.pipelines.science.apertureshape import ROUND, ApertureShape
@@ -125,7 +125,7 @@ def measure_sources(
     largest = shape.semi_axes(float(radii[-1]))[0]
     annulus = plan.annulus_pix if shape.is_round else beyond(plan.annulus_pix, largest)
     fluxes = measure_light(
-        light_reader(image.pixels, image.mask, stars_on(x, y, image.sky.rms, plan), shape),
+        image.reader(stars_on(x, y, image.sky.rms, plan), shape),
         x,
         y,
         ApertureGeometry(tuple(radii.tolist()), annulus, shape),

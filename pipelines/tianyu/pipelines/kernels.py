@@ -1,4 +1,4 @@
-"""Whether frames are worked on by compiled kernels, and where these are kept.
+"""Whether frames are worked on by compiled kernels or on a GPU, and where the former are kept.
 
 The choice between them and their plain references is the setting ``kernels``. Kernels are
 compiled when first needed and kept in a folder of the user, since that of the program may be
@@ -16,6 +16,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from tianyu.schema.settings import load_settings
+
+GPU_GROUP = "gpu"
+"""Consumers of this group work on frames on a GPU, whatever the setting says."""
+
+_CHOICE_VARIABLE = "TIANYU_KERNELS"
 
 CACHE_VARIABLE = "NUMBA_CACHE_DIR"
 """Read by Numba when it is imported."""
@@ -38,6 +43,22 @@ def compiled_kernels() -> bool:
     if CACHE_VARIABLE not in os.environ:
         os.environ[CACHE_VARIABLE] = str(cache_folder(settings.kernel_cache) / version())
     return True
+
+
+@cache
+def gpu_kernels() -> bool:
+    """Tell whether frames are to be worked on where a GPU has them.
+
+    What little of a frame comes back is worked on by compiled kernels.
+    """
+    return load_settings().kernels == "gpu"
+
+
+def choose_gpu() -> None:
+    """Let this process work on a GPU from now on, whatever the setting says."""
+    os.environ[_CHOICE_VARIABLE] = "gpu"
+    gpu_kernels.cache_clear()
+    compiled_kernels.cache_clear()
 
 
 def version() -> str:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from tianyu.pipelines.errors import UnusableDataError
-from tianyu.pipelines.kernels import compiled_kernels
+from tianyu.pipelines.gpu import find_gpu
+from tianyu.pipelines.kernels import compiled_kernels, gpu_kernels
 from tianyu.pipelines.science.apertureshape import ROUND, ApertureShape
 from tianyu.pipelines.science.arrays import (
     AnyArray,
@@ -77,6 +78,23 @@ class MeasuredFrame:
     sky: SkyModel
     maxima: IntArray | None = None
 
+    def with_mask(self, mask: MaskImage) -> "MeasuredFrame":
+        """Return the frame with another mask, shape ``(ny, nx)``."""
+        return replace(self, mask=mask)
+
+    def about_stars(self) -> tuple[FloatImage, MaskImage]:
+        """Return pixels and mask of which at least those about the brightest maxima hold."""
+        return self.pixels, self.mask
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape ``(ny, nx)``."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def reader(self, stars: Footprints | None, shape: ApertureShape = ROUND) -> LightReader:
+        """Return what reads the light about its sources; see :func:`light_reader`."""
+        return light_reader(self.pixels, self.mask, stars, shape)
+
 
 def light_reader(
     pixels: FloatImage,
@@ -136,9 +154,11 @@ def measure_frame(
         If the frame does not fit the calibration, or has no sky to speak of.
     """
     if _fits_kernels(raw.pixels):
+        calibrator.check_shape(raw.pixels)
+        if gpu_kernels():
+            return find_gpu().measure_frame(raw, calibrator, sky_box_pix)
         from tianyu.pipelines.science.kernels.frames import measure  # noqa: PLC0415 - slow
 
-        calibrator.check_shape(raw.pixels)
         memory = (buffers or FrameBuffers()).of_shape(_shape(raw.pixels))
         sky, maxima = measure(raw, calibrator, sky_box_pix, *memory)
         return MeasuredFrame(*memory, sky, maxima)
@@ -182,9 +202,11 @@ def remeasure_frame(
             "of one observation must have one size"
         )
     if _fits_kernels(raw.pixels):
+        calibrator.check_shape(raw.pixels)
+        if gpu_kernels():
+            return find_gpu().remeasure_frame(raw, calibrator, sky, pattern)
         from tianyu.pipelines.science.kernels.frames import remeasure  # noqa: PLC0415 - slow
 
-        calibrator.check_shape(raw.pixels)
         memory = (buffers or FrameBuffers()).of_shape(_shape(raw.pixels))
         remeasure(raw, calibrator, sky, pattern, about, *memory)
         return MeasuredFrame(*memory, sky)
@@ -229,7 +251,7 @@ def mark_trails(image: MeasuredFrame, under_stars: BoolArray, fwhm_pix: float) -
     mask = image.mask.copy()
     for trail in trails:
         mask[trail.mask((mask.shape[0], mask.shape[1]))] |= np.uint8(MaskBit.TRAIL)
-    return replace(image, mask=mask)
+    return image.with_mask(mask)
 
 
 def mark_trails_between(image: MeasuredFrame, stars: StarList) -> MeasuredFrame:
@@ -262,7 +284,7 @@ def mark_cosmic_rays(image: MeasuredFrame, gain_e_per_adu: float) -> MeasuredFra
     hit = find_cosmic_rays(
         image.pixels, image.mask, sky_rms=image.sky.rms, gain_e_per_adu=gain_e_per_adu
     )
-    return replace(image, mask=image.mask | hit * np.uint8(MaskBit.COSMIC_RAY))
+    return image.with_mask(image.mask | hit * np.uint8(MaskBit.COSMIC_RAY))
 
 
 def stars_of(frame: MeasuredFrame) -> StarList:
@@ -272,7 +294,7 @@ def stars_of(frame: MeasuredFrame) -> StarList:
         from tianyu.pipelines.science.kernels.stellar import star_method  # noqa: PLC0415 - slow
 
         method = star_method(frame.maxima)
-    return find_stars(frame.pixels, frame.mask, frame.sky.rms, method=method)
+    return find_stars(*frame.about_stars(), frame.sky.rms, method=method)
 
 
 def _fits_kernels(counts: AnyArray) -> bool:

@@ -1,7 +1,6 @@
 """What crosses a single frame, cosmic rays and trails, marked in its mask where a run asks."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from pydantic import Field
@@ -70,7 +69,7 @@ def mark_passing_light(
     if wanted.cosmic_rays and plan.noise_gain is not None:
         # A ray in a trail is a ray as well.
         mask = mask | mark_cosmic_rays(image, plan.noise_gain).mask
-    return replace(image, mask=mask)
+    return image.with_mask(mask)
 
 
 def has_trail(image: MeasuredFrame, wanted: PassingLight) -> bool:

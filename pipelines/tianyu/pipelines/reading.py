@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import PermanentError
 from tianyu.pipelines.frames import FrameFile, RawFile, read_file
+from tianyu.pipelines.gpu import find_gpu
+from tianyu.pipelines.kernels import gpu_kernels
 from tianyu.pipelines.science.overscan import RawFrame
 
 
@@ -76,6 +78,10 @@ def read_ahead(
 
 def _read(file: FrameFile, with_checksum: bool) -> Arrival:
     try:
-        return Arrival(file, read_file(file, with_checksum=with_checksum))
+        content = read_file(file, with_checksum=with_checksum)
     except PermanentError as error:
         return Arrival(file, None, error)
+    if gpu_kernels():
+        # On its way while the one before is worked on.
+        content = replace(content, raw=find_gpu().sent(content.raw))
+    return Arrival(file, content)

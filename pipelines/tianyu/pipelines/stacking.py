@@ -7,12 +7,14 @@ import numpy as np
 
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.frames import FrameFile, read_frame
-from tianyu.pipelines.kernels import compiled_kernels
+from tianyu.pipelines.gpu import find_gpu
+from tianyu.pipelines.kernels import compiled_kernels, gpu_kernels
 from tianyu.pipelines.measuring import STACK_IGNORES, MeasuredFrame
 from tianyu.pipelines.products import NewImage, Products
 from tianyu.pipelines.saving import save_image
 from tianyu.pipelines.science.alignment import Alignment
 from tianyu.pipelines.science.arrays import AnyArray
+from tianyu.pipelines.science.gpu.summing import DeviceStack
 from tianyu.pipelines.science.stack import Canvas, PartialStack, RowAdder
 from tianyu.pipelines.science.transform import AffineTransform
 
@@ -40,11 +42,28 @@ def alignment_of(transform: AffineTransform, shape: tuple[int, int]) -> Alignmen
     )
 
 
+def new_stack(canvas: Canvas) -> PartialStack | DeviceStack:
+    """Return an empty stack where frames are worked on; :func:`finished` brings it back."""
+    if not gpu_kernels():
+        return PartialStack.empty(canvas)
+    return find_gpu().new_stack(canvas)
+
+
+def finished(stack: PartialStack | DeviceStack) -> PartialStack:
+    """Return a stack to which nothing more is added."""
+    return stack.fetch() if isinstance(stack, DeviceStack) else stack
+
+
 def add_frame(
-    stack: PartialStack, frame: MeasuredFrame, alignment: Alignment, *, sign: int = 1
+    stack: PartialStack | DeviceStack, frame: MeasuredFrame, alignment: Alignment, *, sign: int = 1
 ) -> None:
     """Add a frame to a stack, or subtract it (``sign`` −1), by its whole-pixel shift."""
     dx, dy = alignment.whole_pixel_shift
+    if isinstance(stack, DeviceStack):
+        arrays = find_gpu().arrays_of(frame)
+        ignored = int(STACK_IGNORES)
+        stack.add(*arrays, dx, dy, flipped=alignment.flipped, ignored=ignored, sign=sign)
+        return
     change = stack.add if sign > 0 else stack.subtract
     change(
         frame.pixels,

@@ -23,6 +23,8 @@ class Draft:
     existing : int or None
         The id of one that another run has done; it is not published again.
     at : RunsAt
+    on_gpu : bool
+        Whether consumers of group gpu do it, whatever its step says.
     """
 
     step: Step[Any]
@@ -31,3 +33,4 @@ class Draft:
     feeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     existing: int | None = None
     at: RunsAt = RunsAt.FRAMES
+    on_gpu: bool = False

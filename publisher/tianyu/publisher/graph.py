@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tianyu.pipelines.calibration import Calibration
+from tianyu.pipelines.kernels import GPU_GROUP
 from tianyu.pipelines.step import Step, find_step, validate
 from tianyu.publisher.drafts import Draft
 from tianyu.publisher.recipe import OWN_PARAMETERS, Recipe, RunsAt, Scope, Stage, takes_list
@@ -33,6 +34,8 @@ class GraphInputs:
         Frames per process; children per node of a tree.
     parents : tuple of int
         Processes of other runs that the first stages wait for.
+    with_gpu : bool
+        Consumers of group gpu do what gains by it.
     """
 
     frames: Sequence[int]
@@ -41,6 +44,7 @@ class GraphInputs:
     chunk_frames: int
     fan_out: int
     parents: tuple[int, ...] = ()
+    with_gpu: bool = False
 
     def __post_init__(self) -> None:
         if not self.frames:
@@ -206,7 +210,8 @@ def _stage_drafts(
     elif stage.scope is Scope.CHUNK:
         for position, chunk in enumerate(chunks(inputs.frames, inputs.chunk_frames)):
             values = {"frames": chunk, "position": position, **common}
-            yield Draft(step, values, waits_for, feeds, at=stage.runs_at)
+            on_gpu = inputs.with_gpu and stage.gains_by_gpu
+            yield Draft(step, values, waits_for, feeds, at=stage.runs_at, on_gpu=on_gpu)
     else:
         yield from _tree_drafts(stage, step, inputs, made, common, first)
 
@@ -262,7 +267,7 @@ def _spec(
         id=ids[index],
         command=draft.step.name,
         parameters=checked.model_dump(mode="json"),
-        queue_id=queue_of(draft.step.group),
+        queue_id=queue_of(GPU_GROUP if draft.on_gpu else draft.step.group),
         parents=tuple(dict.fromkeys([*(ids[i] for i in draft.parents), *others])),
         priority=priority,
         repeatable=draft.step.repeatable,

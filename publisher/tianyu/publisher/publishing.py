@@ -11,7 +11,7 @@ from tianyu.publisher.collisions import retry_collisions
 from tianyu.publisher.graph import GraphInputs, build_graph
 from tianyu.publisher.plans import ReductionPlan, plan_again, plan_reduction
 from tianyu.publisher.reuse import Reuse, find_reusable
-from tianyu.publisher.run_sites import check_served, sites_of
+from tianyu.publisher.run_sites import check_served, sites_of, used_gpu
 from tianyu.schema.crashpoints import CrashPoint, crash_point
 from tianyu.schema.database import Database
 from tianyu.schema.directory import code_version, ensure_queue
@@ -60,6 +60,9 @@ class PublishOptions:
         A run is the same wherever it is done.
     first_frames : int or None
         Only so many frames, the first ones of the night; None: all.
+    with_gpu : bool
+        Consumers of group gpu calibrate, align and measure frames. A run is the same wherever it
+        is done.
 
     Raises
     ------
@@ -75,6 +78,7 @@ class PublishOptions:
     is_fresh: bool = False
     science_site_id: int | None = None
     first_frames: int | None = None
+    with_gpu: bool = False
 
     def __post_init__(self) -> None:
         if self.priority not in PRIORITIES:
@@ -169,7 +173,11 @@ def publish_again(database: Database, run_id: int, *, is_fresh: bool = False) ->
     def work(connection: Connection) -> PublishedRun:
         plan = plan_again(connection, run_id)
         sites = sites_of(connection, run_id, plan.recipe)
-        options = PublishOptions(is_fresh=is_fresh, science_site_id=sites.science)
+        options = PublishOptions(
+            is_fresh=is_fresh,
+            science_site_id=sites.science,
+            with_gpu=used_gpu(connection, run_id),
+        )
         return _publish(connection, plan, sites.frames, options)
 
     return _published(database, f"run {run_id}", work)
@@ -221,7 +229,7 @@ def _publish(
     def build(reuse: Reuse | None) -> list[ProcessSpec]:
         return build_graph(
             plan.recipe,
-            _inputs(plan),
+            _inputs(plan, options),
             draw_ids=PIDS.draw,
             queue_of=queue_of,
             science_queue_of=science_queue_of,
@@ -267,7 +275,7 @@ class _Queues:
         return self._known[group]
 
 
-def _inputs(plan: ReductionPlan) -> GraphInputs:
+def _inputs(plan: ReductionPlan, options: PublishOptions) -> GraphInputs:
     return GraphInputs(
         frames=[frame.id for frame in plan.frames],
         surroundings=plan.told,
@@ -275,6 +283,7 @@ def _inputs(plan: ReductionPlan) -> GraphInputs:
         chunk_frames=plan.chunk_frames,
         fan_out=plan.fan_out,
         parents=() if plan.template is None else (plan.template.detected_by,),
+        with_gpu=options.with_gpu,
     )
 
 

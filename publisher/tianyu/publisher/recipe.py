@@ -77,6 +77,9 @@ class Stage:
     is_adoptable : bool
         A later run takes over what it left, where its processes would be the same again. Its
         step writes rows that can be copied, or files, and is fed nothing.
+    gains_by_gpu : bool
+        Its time goes into the pixels of frames: where a run asks for it, consumers of group gpu
+        do it.
     """
 
     name: str
@@ -88,6 +91,7 @@ class Stage:
     runs_at: RunsAt = RunsAt.FRAMES
     leaves_at: RunsAt | None = None
     is_adoptable: bool = False
+    gains_by_gpu: bool = False
 
     @property
     def parents(self) -> tuple[str, ...]:

@@ -30,7 +30,14 @@ LIGHT_CURVES = Recipe(
     "one night on one field: template, sources, fluxes, relative photometry",
     (
         Stage("reference", "choose_reference", is_adoptable=True),
-        Stage("align", "calibrate_align", Scope.CHUNK, after=("reference",), is_adoptable=True),
+        Stage(
+            "align",
+            "calibrate_align",
+            Scope.CHUNK,
+            after=("reference",),
+            is_adoptable=True,
+            gains_by_gpu=True,
+        ),
         Stage("select", "select_frames", after=("align",)),
         # Its lowest level puts right what pass 1 misjudged, which takes raw frames.
         Stage(
@@ -52,7 +59,13 @@ LIGHT_CURVES = Recipe(
         ),
         Stage("match", "match_catalogue", after=("detect",), runs_at=SCIENCE),
         Stage("pattern", "fixed_pattern", after=("detect",)),
-        Stage("extract", "extract_flux", Scope.CHUNK, feeds={"pattern": "pattern"}),
+        Stage(
+            "extract",
+            "extract_flux",
+            Scope.CHUNK,
+            feeds={"pattern": "pattern"},
+            gains_by_gpu=True,
+        ),
         Stage("relative", "relative_photometry", after=("extract", "match"), runs_at=SCIENCE),
         Stage("magnitudes", "calibrate_magnitudes", after=("relative",), runs_at=SCIENCE),
         # Light curves on stacks: only where --set extract_stack_flux.time_scales asks for them.
@@ -81,7 +94,14 @@ LIGHT_CURVES_ONE_PASS = Recipe(
     "another night of a sky, measured at the sources of its template; frames are read once",
     (
         Stage("template", "adopt_template", is_adoptable=True),
-        Stage("measure", "measure_frames", Scope.CHUNK, after=("template",), is_adoptable=True),
+        Stage(
+            "measure",
+            "measure_frames",
+            Scope.CHUNK,
+            after=("template",),
+            is_adoptable=True,
+            gains_by_gpu=True,
+        ),
         Stage("select", "select_frames", after=("measure",)),
         Stage("relative", "relative_photometry", after=("measure", "select"), runs_at=SCIENCE),
         Stage("magnitudes", "calibrate_magnitudes", after=("relative",), runs_at=SCIENCE),

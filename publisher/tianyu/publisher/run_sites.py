@@ -1,12 +1,13 @@
-"""The sites that share a run: where its frames are, and where its light curves are made."""
+"""Where a run is done: the sites of its frames and of its light curves, with a GPU or without."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, exists, select
 
+from tianyu.pipelines.kernels import GPU_GROUP
 from tianyu.publisher.recipe import Recipe, RunsAt, Scope
 from tianyu.schema.errors import GraphError, NotFoundError
-from tianyu.schema.tables import Process, Queue, Site
+from tianyu.schema.tables import HardwareGroup, Process, Queue, Site
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,17 @@ def sites_of(connection: Connection, run_id: int, recipe: Recipe) -> RunSites:
     at = {stage.runs_at: found[stage.step] for stage in whole if stage.step in found}
     frames = at.get(RunsAt.FRAMES, next(iter(found.values())))
     return RunSites(frames, at.get(RunsAt.SCIENCE, frames))
+
+
+def used_gpu(connection: Connection, run_id: int) -> bool:
+    """Tell whether consumers of group gpu had a part in a run."""
+    query = (
+        exists()
+        .where(Process.run_id == run_id)
+        .where(Queue.id == Process.queue_id)
+        .where(HardwareGroup.id == Queue.group_id, HardwareGroup.name == GPU_GROUP)
+    )
+    return bool(connection.scalar(select(query)))
 
 
 def check_served(connection: Connection, site_id: int, science_site_id: int) -> None:

@@ -87,10 +87,10 @@ class Settings(BaseSettings):
         default="",
         description="folder for answers of star catalogues; empty: the user's cache",
     )
-    kernels: Literal["fast", "reference"] = Field(
+    kernels: Literal["fast", "reference", "gpu"] = Field(
         default="fast",
         description="fast: frames are measured by compiled code; reference: by plain NumPy and "
-        "SEP, several times slower",
+        "SEP, several times slower; gpu: on a GPU, by CuPy, as consumers of group gpu do anyway",
     )
     kernel_cache: str = Field(
         default="", description="folder for compiled code; empty: the user's cache"

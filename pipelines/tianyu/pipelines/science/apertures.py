@@ -191,8 +191,10 @@ def measure_light(
     sources = np.flatnonzero(within(reader.shape, x, y))
     # In the order of the rows: neighbours share pixels that are in the cache then.
     sources = sources[np.argsort(y[sources], kind="stable")]
-    for start in range(0, len(sources), BLOCK):
-        i = sources[start : start + BLOCK]
+    # Who has to be waited for takes more at once.
+    block = getattr(reader, "block", BLOCK)
+    for start in range(0, len(sources), block):
+        i = sources[start : start + block]
         part = _measure_block(
             reader, x[i], y[i], geometry, rms[i], distance[i], gain, noise_gain or gain, fwhm
         )

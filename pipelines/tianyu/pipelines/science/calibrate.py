@@ -26,7 +26,7 @@ A tenth of the light means more than three times the relative noise; vignetted c
 _STRIP_ROWS = 64
 """Rows that are prepared at once."""
 
-_LEVEL_SAMPLES_PER_AXIS = 64
+LEVEL_SAMPLES_PER_AXIS = 64
 """4096 pixels give the typical level of a frame to a few per cent of its noise."""
 
 
@@ -304,6 +304,6 @@ def _saturated(raw: AnyArray, saturation: float) -> NDArray[np.bool_]:
 
 def _typical_level(pixels: FloatImage, mask: MaskImage) -> float:
     """Median of the good pixels of a coarse grid; 0 when none of them is good."""
-    grid = tuple(slice(None, None, max(1, n // _LEVEL_SAMPLES_PER_AXIS)) for n in pixels.shape)
+    grid = tuple(slice(None, None, max(1, n // LEVEL_SAMPLES_PER_AXIS)) for n in pixels.shape)
     good = pixels[grid][mask[grid] == 0]
     return float(np.median(good)) if good.size else 0.0

@@ -19,7 +19,7 @@ from tianyu.pipelines.science.arrays import AnyArray, FloatImage, MaskImage
 STEPS_PER_ADU = 16
 """Pixels are rounded to 1/16 ADU: an error of 0.018 ADU rms, far below any read-out noise."""
 
-_HARD_LIMIT = 2**30
+HARD_LIMIT = 2**30
 """Steps at which a pixel is clipped, ±67 million ADU: no detector, but inside an int32."""
 
 _STRIP_PIXELS = 2**18
@@ -217,8 +217,8 @@ class PartialStack:
                 "must be two images of one shape"
             )
         dx, dy = (operator.index(step) for step in shift)
-        canvas_y, frame_y = _overlap(self.canvas.y0 + dy, self.canvas.height, pixels.shape[0])
-        canvas_x, frame_x = _overlap(self.canvas.x0 + dx, self.canvas.width, pixels.shape[1])
+        canvas_y, frame_y = overlap(self.canvas.y0 + dy, self.canvas.height, pixels.shape[0])
+        canvas_x, frame_x = overlap(self.canvas.x0 + dx, self.canvas.width, pixels.shape[1])
         self.n_frames += sign
         self._reserve_counts(self.count_bound + 1)
         window = canvas_y, canvas_x
@@ -252,7 +252,7 @@ class PartialStack:
         left, right = columns.start, columns.stop
         if flipped:
             left, right = nx - right, nx - left
-        bound, scale, limit = self.total_bound, float(STEPS_PER_ADU), float(_HARD_LIMIT)
+        bound, scale, limit = self.total_bound, float(STEPS_PER_ADU), float(HARD_LIMIT)
         start = rows.start
         while start < rows.stop:
             first, last = (ny - rows.stop, ny - start) if flipped else (start, rows.stop)
@@ -295,8 +295,16 @@ class PartialStack:
         self.count = self.count.astype(_count_type(bound), copy=False)
 
 
-def _overlap(offset: int, canvas_size: int, frame_size: int) -> tuple[slice, slice]:
-    """Part of one canvas axis that lies on the frame, and the part of the frame under it."""
+def overlap(offset: int, canvas_size: int, frame_size: int) -> tuple[slice, slice]:
+    """Return the part of one canvas axis that lies on the frame, and the part of the frame there.
+
+    Parameters
+    ----------
+    offset : int
+        Of the canvas on the frame, pixels.
+    canvas_size, frame_size : int
+        Along the axis, pixels.
+    """
     start = max(0, -offset)
     stop = max(start, min(canvas_size, frame_size - offset))
     return slice(start, stop), slice(start + offset, stop + offset)
@@ -313,11 +321,11 @@ def _round_to_steps(
     bad = np.flatnonzero(mask != 0)
     flat[bad] = 0
     highest, lowest = float(flat.max()), float(flat.min())  # NaN when any pixel is
-    if lowest >= -_HARD_LIMIT and highest <= _HARD_LIMIT:
+    if lowest >= -HARD_LIMIT and highest <= HARD_LIMIT:
         return int(max(highest, -lowest)), bad
     bad = np.flatnonzero((mask != 0).reshape(-1) | ~np.isfinite(flat))
     flat[bad] = 0
-    np.clip(flat, -_HARD_LIMIT, _HARD_LIMIT, out=flat)
+    np.clip(flat, -HARD_LIMIT, HARD_LIMIT, out=flat)
     return int(np.abs(flat).max()), bad
 
 

@@ -30,6 +30,8 @@ MAX_ELONGATION_RATIO = 2.0
 
 _WINDOW_SIGMA_PIX = (1.3, 4.0)  # narrower ones are sampled too coarsely: 0.02 px on sharp stars
 _WINDOW_STARS = 50  # enough for the median width that sets the frame's window
+FARTHEST_PIX = 12
+"""Nothing farther from a peak on an axis is looked at: three σ of the widest window."""
 _MAX_CENTRE_STEP_PIX = 2.0  # a centroid farther from its peak belongs to something else
 
 CENTRINGS = 4
@@ -140,7 +142,7 @@ def _windowed(
 ) -> tuple[FloatArray, BoolArray]:
     """Measure peaks under a Gaussian window of that σ (pixels)."""
     y, x = peaks // pixels.shape[1], peaks % pixels.shape[1]
-    dx, dy, m = centre(pixels, mask, peaks, window, int(np.ceil(3.0 * window)))
+    dx, dy, m = centre(pixels, mask, peaks, window, min(int(np.ceil(3.0 * window)), FARTHEST_PIX))
     major, minor = _axes(m, window)
     near = (m[:, 0, 0] > 0.0) & (np.hypot(dx, dy) <= _MAX_CENTRE_STEP_PIX)
     ok = _star_shaped(major, minor, near)

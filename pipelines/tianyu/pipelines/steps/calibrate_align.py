@@ -30,7 +30,7 @@ from tianyu.pipelines.science.stack import PartialStack
 from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.stated import disagreements
 from tianyu.pipelines.science.times import FrameTimes, frame_times
-from tianyu.pipelines.stacking import add_frame, is_stackable, save_stack
+from tianyu.pipelines.stacking import add_frame, finished, is_stackable, new_stack, save_stack
 from tianyu.pipelines.step import StepParameters, step
 from tianyu.pipelines.steps.choose_reference import exposure_ratio
 from tianyu.pipelines.surroundings import FieldCentre, Place
@@ -83,7 +83,7 @@ def calibrate_and_align(parameters: CalibrateAlign, context: StepContext) -> Pro
     reference = load_reference(context)
     calibrators = Calibrators(context, parameters.calibration, reference.saturation_adu)
     kept_out = _kept_out(parameters, context, reference)
-    stack = PartialStack.empty(reference.canvas)
+    stack = new_stack(reference.canvas)
     results, buffers, box_pix = [], FrameBuffers(), parameters.sky_box_pix
     for done, arrival in enumerate(read_ahead(context, files, with_checksum=True)):
         context.progress(done, len(files))
@@ -92,7 +92,7 @@ def calibrate_and_align(parameters: CalibrateAlign, context: StepContext) -> Pro
             add_frame(stack, result.image, result.alignment)
         result.drop_pixels()
         results.append(result)
-    return _products(context, parameters, results, stack, kept_out)
+    return _products(context, parameters, results, finished(stack), kept_out)
 
 
 def _kept_out(parameters: CalibrateAlign, context: StepContext, reference: Reference) -> KeptOut:
