@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from scipy.signal import oaconvolve
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.detection import detect_sources
 from tianyu.pipelines.science.detections import Detections
-from tianyu.pipelines.science.extraction import lowered_filter
+from tianyu.pipelines.science.extraction import filtered_noise, lowered_filter, stellar_filter
 from tianyu.pipelines.science.matching import match_positions
 from tianyu.pipelines.science.vetting import joined
 from tianyu.pipelines.simulation import MoffatPsf, render_stars
@@ -213,6 +214,36 @@ def test_broad_sources_are_kept_where_no_sharp_one_is_near():
 
     assert joined(at(10.0, 20.0), at(11.0, 15.0, 40.0), 3.0).x.tolist() == [10, 20, 15, 40]
     assert joined(at(), at(3.0), 3.0).x.tolist() == joined(at(3.0), at(), 3.0).x.tolist() == [3]
+
+
+def with_drifting_pattern(template, seed=20, steps=24):
+    """Add what stays on the detector while the field drifts: streaks of the noise's own size."""
+    pattern = np.random.default_rng(seed).normal(0.0, 1.0, template.shape)
+    drifted = [np.roll(pattern, (k, k // 2), axis=(0, 1)) for k in range(steps)]
+    streaks = np.mean(drifted, axis=0)
+    return template + (NOISE * streaks / streaks.std()).astype(np.float32)
+
+
+def test_a_pattern_that_drifted_makes_no_sources_and_hides_no_bright_star():
+    template = blank((500, 500))
+    x, y = grid(template.shape, 64)
+    add_stars(template, x, y, 2e3)
+    template = with_drifting_pattern(template)
+    found = detect_sources(template, full(template))
+    assert sorted(matched(found, x, y, 1.5).tolist()) == list(range(len(x)))
+    assert len(found) <= len(x) + 2
+
+
+def test_the_noise_behind_a_filter_is_known_for_white_noise_and_streaks():
+    clear = np.ones((400, 400), bool)
+    noise = np.full(clear.shape, NOISE, np.float32)
+    white = blank(clear.shape) - np.float32(100.0)
+    kernel = stellar_filter(3.3)
+    assert filtered_noise(white, noise, clear, kernel) == pytest.approx(1.0, abs=0.03)
+    streaked = with_drifting_pattern(white)
+    behind = oaconvolve(streaked, kernel, mode="same").std() / np.sqrt((kernel**2).sum()) / NOISE
+    assert behind > 1.8
+    assert filtered_noise(streaked, noise, clear, kernel) == pytest.approx(behind, rel=0.03)
 
 
 def test_a_crowded_template_does_not_overflow_the_extractor():

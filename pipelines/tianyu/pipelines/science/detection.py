@@ -18,7 +18,12 @@ from tianyu.pipelines.science.coverage import (
     searched_area,
 )
 from tianyu.pipelines.science.detections import Detections
-from tianyu.pipelines.science.extraction import extract, lowered_filter, stellar_filter
+from tianyu.pipelines.science.extraction import (
+    extract,
+    filtered_noise,
+    lowered_filter,
+    stellar_filter,
+)
 from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
 from tianyu.pipelines.science.stellarwidth import half_light_width, stellar_width
 from tianyu.pipelines.science.vetting import (
@@ -102,7 +107,9 @@ def detect_sources(
     bridged = saturated_cores(searched, fwhm)
     pixels = bridge(pixels, searched, bridged)
     searched = searched | bridged
-    matched = (stellar_filter(fwhm), threshold_sigma)
+    kernel = stellar_filter(fwhm)
+    # A filter that sums to zero lets no noise of this kind through.
+    matched = (kernel, threshold_sigma * filtered_noise(pixels, noise, searched, kernel))
     flat, looks, raised = bridged, [matched], pixels
     if part_stars:
         flat = flat_cores(pixels, searched, bridged, fwhm)

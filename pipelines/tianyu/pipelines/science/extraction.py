@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import sep
+from scipy.signal import oaconvolve
 
 from tianyu.pipelines.science.arrays import AnyArray, BoolArray, FloatArray, FloatImage
 from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
@@ -13,6 +14,13 @@ from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
 FIRST_ROOM = 16
 """Part of the pixels, as its inverse, that SEP's buffer holds at first: it takes some 28 bytes for
 each, and room for all pixels of a large detector would be most of the memory of a consumer."""
+
+ONE_SIGMA = math.erf(math.sqrt(0.5))
+"""Part of a normal distribution within one standard deviation."""
+
+LEAST_BELOW = 0.4
+"""Part of the pixels below the background from which that side tells the noise: half in an empty
+field; in a crowded one the light of stars has lifted the rest, and the background itself."""
 
 SUMS_TO_ZERO = 1e-9
 """Sum of a kernel below which it is zero but for rounding."""
@@ -80,6 +88,38 @@ def extract(
             room = min(pixels.size, 4 * room)
         else:
             return found
+
+
+def filtered_noise(
+    pixels: FloatImage, noise: FloatImage, searched: BoolArray, kernel: FloatArray
+) -> float:
+    """Return the noise behind a filter over that of pixels which know nothing of each other.
+
+    What calibration left drifts over the detector and is averaged along the way: in deep stacks it
+    has the size of a star and outweighs the noise of single pixels. Only what lies below the
+    background is looked at, where no star is; 1 at least, and 1 where stars leave too little of it.
+
+    Parameters
+    ----------
+    pixels, noise : ndarray of float32, shape (ny, nx)
+        Template without its background, and the noise of its pixels.
+    searched : ndarray of bool, shape (ny, nx)
+        Pixels that count.
+    kernel : ndarray, shape (ky, kx)
+        The filter.
+
+    Returns
+    -------
+    float
+        1 for white noise.
+    """
+    height = np.where(searched, pixels / noise, np.float32(0.0)).astype(np.float32)
+    filtered = oaconvolve(height, kernel.astype(np.float32), mode="same")[searched]
+    below = -filtered[filtered < 0.0]
+    if below.size < LEAST_BELOW * filtered.size:
+        return 1.0
+    white = math.sqrt(float((kernel**2).sum()))
+    return max(1.0, float(np.quantile(below, ONE_SIGMA)) / white)
 
 
 def stellar_filter(fwhm: float) -> FloatArray:
