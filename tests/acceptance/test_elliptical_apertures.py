@@ -50,7 +50,7 @@ def newest_run(answer: Answer) -> int:
 def test_the_ellipses_are_those_that_were_simulated(
     reduced: tuple[Answer, Answer], night: tuple[NightTruth, Path]
 ) -> None:
-    """Every frame its own: axis ratios within 12 % (pixels round stars of 2.2 px), angles 4°."""
+    """Every frame its own: axis ratios within 15 % (pixels round stars of 2.2 px), angles 4°."""
     run_id = newest_run(reduced[1])
     rows = reduced[1].rows(
         "SELECT i.name, axis_ratio, angle_deg, n_stars FROM aperture_ellipse a "  # noqa: S608
@@ -61,7 +61,7 @@ def test_the_ellipses_are_those_that_were_simulated(
     for name, ratio, angle, n_stars in rows:
         frame = truth[name]
         assert n_stars >= 15
-        assert ratio * frame.elongation == pytest.approx(1.0, abs=0.12)
+        assert ratio * frame.elongation == pytest.approx(1.0, abs=0.15)
         assert abs((angle - frame.angle_deg + 90.0) % 180.0 - 90.0) < 4.0
     everywhere = "SELECT COUNT(DISTINCT run_id) FROM aperture_ellipse"
     assert reduced[1].rows(everywhere) == [(1,)], "circles have no rows"

@@ -14,7 +14,8 @@ from tests.servers.rabbitmq import BrokerServer
 
 from tianyu.cli.health import ask
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.storm
+"""It mostly waits for services to notice, ten seconds a time; what they answer is tested beside."""
 
 
 class Watched:
