@@ -11,24 +11,8 @@ import numpy as np
 
 from tianyu.pipelines.science.arrays import FloatArray, FloatImage
 from tianyu.pipelines.science.kernels.jit import compiled
+from tianyu.pipelines.science.meshspline import curvatures
 from tianyu.pipelines.science.sky import SkyModel
-
-
-@lru_cache(maxsize=8)
-def _curvatures(n_nodes: int) -> FloatArray:
-    """Matrix from the nodes' values to second derivatives per squared box, natural ends."""
-    matrix = np.zeros((n_nodes, n_nodes))
-    if n_nodes > 2:
-        inner = n_nodes - 2
-        system = 4.0 * np.eye(inner) + np.eye(inner, k=1) + np.eye(inner, k=-1)
-        differences = np.zeros((inner, n_nodes))
-        rows = np.arange(inner)
-        differences[rows, rows], differences[rows, rows + 2] = 6.0, 6.0
-        differences[rows, rows + 1] = -12.0
-        matrix[1:-1] = np.linalg.solve(system, differences)
-    matrix = np.ascontiguousarray(matrix.T)
-    matrix.setflags(write=False)
-    return matrix
 
 
 def row_cubics(sky: SkyModel) -> FloatImage:
@@ -47,8 +31,8 @@ def row_cubics(sky: SkyModel) -> FloatImage:
     ny_nodes, nx_nodes = sky.mesh.shape
     mesh = sky.mesh.astype(np.float64)
     # The second derivatives along rows are as smooth down the columns as the values are.
-    along_rows = mesh_product(mesh, np.array(_curvatures(nx_nodes)))
-    down_columns = np.array(_curvatures(ny_nodes).T, order="C")
+    along_rows = mesh_product(mesh, np.array(curvatures(nx_nodes).T, order="C"))
+    down_columns = np.array(curvatures(ny_nodes))
     places = row_places(ny_nodes, sky.box_pix[0], sky.shape[0], np.float64)
     cubics = np.empty((sky.shape[0], nx_nodes, 4), np.float32)
     _fill_cubics(
