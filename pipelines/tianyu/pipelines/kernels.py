@@ -15,6 +15,7 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+from tianyu.pipelines.kernel_copies import adopt
 from tianyu.schema.settings import load_settings
 
 GPU_GROUP = "gpu"
@@ -41,7 +42,9 @@ def compiled_kernels() -> bool:
     if settings.kernels == "reference":
         return False
     if CACHE_VARIABLE not in os.environ:
-        os.environ[CACHE_VARIABLE] = str(cache_folder(settings.kernel_cache) / version())
+        folder = cache_folder(settings.kernel_cache) / version()
+        adopt(settings.kernel_source, folder)
+        os.environ[CACHE_VARIABLE] = str(folder)
     return True
 
 

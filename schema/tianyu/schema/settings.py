@@ -95,6 +95,9 @@ class Settings(BaseSettings):
     kernel_cache: str = Field(
         default="", description="folder for compiled code; empty: the user's cache"
     )
+    kernel_source: str = Field(
+        default="", description="folder of code compiled before, copied to where there is none yet"
+    )
     lease_s: float = Field(default=60.0, gt=1.0, description="length of a lease, seconds")
     failure_budget: int = Field(default=3, ge=1, description="failed attempts before giving up")
     lease_loss_budget: int = Field(default=3, ge=1, description="vanished workers before giving up")
