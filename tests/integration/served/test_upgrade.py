@@ -5,14 +5,14 @@ taken. Whoever must change or drop a column does so two versions later.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import Column, Connection, MetaData, Table, insert, select, types
+from sqlalchemy import Column, Connection, MetaData, Select, Table, insert, select, types
 
 from tianyu.schema import dialects, migrate
 from tianyu.schema.database import Database, sqlite_url
@@ -21,7 +21,13 @@ OLDER = [
     script.revision
     for script in ScriptDirectory(str(migrate.MIGRATIONS)).walk_revisions()
     if script.revision != migrate.newest_revision()
-]
+][::-1]
+"""From the first on."""
+
+AFTERWARDS = 100
+"""Added to the numbers of rows that are written into the newest schema."""
+
+Rows = dict[str, list[tuple[Any, ...]]]
 
 
 @pytest.fixture(params=["sqlite", "mysql"])
@@ -33,24 +39,26 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     database.dispose()
 
 
-@pytest.mark.parametrize("revision", OLDER)
-def test_rows_are_kept_and_older_programs_still_write(empty: Database, revision: str) -> None:
-    with empty.write() as connection, dialects.migrating(connection):
-        command.upgrade(migrate._config(connection), revision)
-    with empty.write() as connection:
-        before = reflect(connection)
-        for table in before.sorted_tables:
-            connection.execute(insert(table), row(table, 1))
-    rows = read(empty, before)
-    assert all(len(found) == 1 for found in rows.values())
+def test_rows_are_kept_and_older_programs_still_write(empty: Database) -> None:
+    """One database lives through all versions, and each leaves a row in all its tables."""
+    tables: list[MetaData] = []
+    rows: list[Rows] = []
+    for number, revision in enumerate(OLDER, start=1):
+        with empty.write() as connection, dialects.migrating(connection):
+            command.upgrade(migrate._config(connection), revision)
+        with empty.write() as connection:
+            tables.append(reflect(connection))
+        fill(empty, tables[-1], number)
+        rows.append(read(empty, tables[-1], number))
+        assert all(len(found) == 1 for found in rows[-1].values())
 
     migrate.upgrade(empty)
 
-    assert read(empty, before) == rows
-    with empty.write() as connection:
-        for table in before.sorted_tables:
-            connection.execute(insert(table), row(table, 2))
-    assert all(len(found) == 2 for found in read(empty, before).values())
+    for number, (of_old, found) in enumerate(zip(tables, rows, strict=True), start=1):
+        assert read(empty, of_old, number) == found, OLDER[number - 1]
+        fill(empty, of_old, AFTERWARDS + number)
+        added = read(empty, of_old, AFTERWARDS + number)
+        assert all(len(found) == 1 for found in added.values()), OLDER[number - 1]
 
 
 def reflect(connection: Connection) -> MetaData:
@@ -61,13 +69,26 @@ def reflect(connection: Connection) -> MetaData:
     return metadata
 
 
-def read(database: Database, tables: MetaData) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every row, of the columns that were known."""
+def fill(database: Database, tables: MetaData, number: int) -> None:
+    """Write a row with this number into every table."""
+    with database.write() as connection:
+        for table in tables.sorted_tables:
+            connection.execute(insert(table), row(table, number))
+
+
+def read(database: Database, tables: MetaData, number: int) -> Rows:
+    """Return the rows with this number, of the columns that were known."""
     with database.read() as connection:
         return {
-            table.name: [tuple(found) for found in connection.execute(select(table))]
+            table.name: [tuple(found) for found in connection.execute(numbered(table, number))]
             for table in tables.sorted_tables
         }
+
+
+def numbered(table: Table, number: int) -> Select[Any]:
+    """Look for the row of a number by the keys of its table."""
+    keys = [column == value(column, number) for column in table.primary_key.columns]
+    return select(table).where(*keys)
 
 
 def row(table: Table, number: int) -> dict[str, Any]:
@@ -76,7 +97,7 @@ def row(table: Table, number: int) -> dict[str, Any]:
 
 
 VALUES: list[tuple[type[types.TypeEngine[Any]], Callable[[int], Any]]] = [
-    (types.DateTime, lambda number: datetime(2026, 1, number)),
+    (types.DateTime, lambda number: datetime(2026, 1, 1) + timedelta(days=number)),
     (types.JSON, lambda number: {"n": number}),
     (types._Binary, lambda number: bytes([number])),
     (types.Float, lambda number: number + 0.5),
