@@ -11,7 +11,7 @@ from sqlalchemy import Column as SqlColumn
 
 from tianyu.schema import loadfile
 from tianyu.schema.base import Single
-from tianyu.schema.dialects import bulk_insert
+from tianyu.schema.dialects import bulk_insert_columns
 
 Column = NDArray[Any] | Sequence[Any]
 
@@ -58,9 +58,8 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
     if _are_numbers(columns, table) and loadfile.is_worth_it(connection, n_rows):
         loadfile.load_numbers(connection, table, columns)
         return n_rows
-    ready = [_converted(connection, table.c[name], values) for name, values in columns.items()]
-    # Not a list: so many tuples at a time would set off the collector of garbage.
-    bulk_insert(connection, table, list(columns), zip(*ready, strict=True))
+    ready = {name: _converted(connection, table.c[name], v) for name, v in columns.items()}
+    bulk_insert_columns(connection, table, ready)
     return n_rows
 
 
@@ -94,28 +93,20 @@ def _are_numbers(
     )
 
 
-def _converted(connection: Connection, column: SqlColumn[Any], values: Column) -> list[Any]:
-    plain_values = _plain(values)
-    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
-        return plain_values
+def _converted(connection: Connection, column: SqlColumn[Any], values: Column) -> Column:
+    """Return an array of numbers, nothing infinite, or a list of what the driver takes."""
+    if isinstance(values, np.ndarray):
+        if values.ndim != 1:
+            raise ValueError(f"a column has one dimension, not shape {values.shape}")
+        if values.dtype.kind == "f":
+            return np.where(np.isfinite(values), values, np.nan)
+        if values.dtype.kind in "biu":
+            return values
+        values = list(values.tolist())
+    plain_values = [plain(value) for value in values]
     dialect = connection.dialect
     convert = column.type.dialect_impl(dialect).bind_processor(dialect)
     if convert is None:
         return plain_values
     # NULL stays NULL; the type of JSON would write the text "null".
     return [None if value is None else convert(value) for value in plain_values]
-
-
-def _plain(values: Column) -> list[Any]:
-    if isinstance(values, np.ndarray):
-        if values.ndim != 1:
-            raise ValueError(f"a column has one dimension, not shape {values.shape}")
-        if values.dtype.kind == "f":
-            finite = np.isfinite(values)
-            if not finite.all():
-                # As doubles first: a single would be boxed as a type that drivers do not know.
-                boxed = values.astype(np.float64).astype(object)
-                boxed[~finite] = None
-                return list(boxed.tolist())
-        return list(values.tolist())
-    return [plain(value) for value in values]

@@ -1,6 +1,7 @@
 """Reading many rows of numbers into one array."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,6 @@ _HEAD = "V9"
 """Before the numbers of a line in the well-known binary form: byte order, kind, how many points."""
 _NULL = -1e300
 """Stands for NULL among packed numbers: nothing that is measured."""
-
-ROWS_AT_A_TIME = 50_000
-"""Rows are objects of some hundred bytes until they have become numbers."""
 
 
 def read_numbers(
@@ -56,10 +54,12 @@ def read_numbers(
 
 
 def _read_rows(connection: Connection, query: Select[Any], n_columns: int) -> FloatArray:
-    parts = connection.execute(query).partitions(ROWS_AT_A_TIME)
-    # None becomes NaN on the way to float.
-    blocks = [np.array([tuple(row) for row in rows], dtype=np.float64) for rows in parts]
-    return np.concatenate([np.empty((0, n_columns)), *blocks])
+    # The driver's own rows, one after the other: SQLAlchemy's take four times as long. None
+    # becomes NaN on the way to float.
+    with connection.execute(query) as result:
+        rows: Any = result.cursor
+        numbers = np.fromiter(chain.from_iterable(rows), np.float64)
+    return numbers.reshape(-1, n_columns)
 
 
 def _read_packed(
