@@ -18,7 +18,7 @@ from tianyu.pipelines.science.ensemble import apply_ensemble
 from tianyu.pipelines.science.groups import ReferenceStars, choose_references
 from tianyu.pipelines.science.members import Ensemble, choose_ensemble
 from tianyu.pipelines.science.relative import RelativeFlux, compare_with_groups
-from tianyu.pipelines.science.scatter import PLAIN, Medians
+from tianyu.pipelines.science.surface import PLAIN, Arithmetic
 
 FEWEST_CANDIDATES = 3
 """A reference is compared with the others: with two, each would only mirror the other."""
@@ -116,7 +116,7 @@ def compare(
     method: Method,
     *,
     onto: FluxCube | None = None,
-    medians: Medians = PLAIN,
+    medians: Arithmetic = PLAIN,
 ) -> Comparison:
     """Compare every source in every aperture with its references.
 
@@ -130,7 +130,7 @@ def compare(
     onto : FluxCube, optional
         What is compared with them, such as stacks of the same sources in the same apertures;
         `cube` by default.
-    medians : Medians, optional
+    medians : Arithmetic, optional
     """
     # Sums of floats depend on their order. Ids tell in which order sources were found, over all
     # runs of the sky; where they stand on the template does not depend on what was done before.
@@ -220,7 +220,7 @@ def _candidates(
 
 
 def _compare_groups(
-    cube: FluxCube, candidates: Candidates, onto: FluxCube, medians: Medians
+    cube: FluxCube, candidates: Candidates, onto: FluxCube, medians: Arithmetic
 ) -> Comparison:
     groups = group_sources(cube.x, cube.y, candidates.mean_flux, candidates.is_candidate)
     references = choose_references(candidates.flux, cube.good, candidates.is_candidate, groups)
@@ -258,7 +258,7 @@ def _group_record(groups: Groups, references: ReferenceStars, number: int) -> Gr
 
 
 def _compare_ensemble(
-    cube: FluxCube, candidates: Candidates, onto: FluxCube, medians: Medians
+    cube: FluxCube, candidates: Candidates, onto: FluxCube, medians: Arithmetic
 ) -> Comparison:
     ensembles = [
         choose_ensemble(

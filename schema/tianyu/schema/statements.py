@@ -94,7 +94,10 @@ def without_nan(values: Values) -> Sequence[Any]:
 
 
 def _listed(values: Values) -> Sequence[Any]:
-    return list(values.tolist()) if isinstance(values, np.ndarray) else values
+    if isinstance(values, np.ndarray):
+        numbers: list[Any] = values.tolist()
+        return numbers
+    return values
 
 
 def _into(connection: Connection, table: Table, names: Sequence[str]) -> tuple[str, str]:

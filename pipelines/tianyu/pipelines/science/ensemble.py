@@ -22,8 +22,14 @@ from tianyu.pipelines.science.members import (
     over_mean,
 )
 from tianyu.pipelines.science.relative import RelativeFlux, mark, normalise, reference_means
-from tianyu.pipelines.science.scatter import PLAIN, Medians
-from tianyu.pipelines.science.surface import compare_with_surface, field_basis
+from tianyu.pipelines.science.surface import (
+    PLAIN,
+    STARS_AT_A_TIME,
+    Arithmetic,
+    Comparison,
+    compare_with_surface,
+    field_basis,
+)
 
 
 def weighted_ensemble(
@@ -37,7 +43,7 @@ def weighted_ensemble(
     *,
     transparency: FloatArray | None = None,
     rules: EnsembleRules | None = None,
-    medians: Medians = PLAIN,
+    medians: Arithmetic = PLAIN,
 ) -> RelativeFlux:
     """Divide each star by the zero point at its place, a member by that of the others.
 
@@ -57,7 +63,7 @@ def weighted_ensemble(
     transparency : ndarray, shape (n_frame,), optional
         First guess for stars with gaps; found from the candidates when left out.
     rules : EnsembleRules, optional
-    medians : Medians, optional
+    medians : Arithmetic, optional
 
     Returns
     -------
@@ -103,7 +109,7 @@ def apply_ensemble(
     y: FloatArray,
     *,
     transparency: FloatArray | None = None,
-    medians: Medians = PLAIN,
+    medians: Arithmetic = PLAIN,
 ) -> RelativeFlux:
     """Divide each star by the zero point that an ensemble chosen before makes at its place.
 
@@ -124,8 +130,21 @@ def apply_ensemble(
     means = reference_means(flux, usable, good, transparency)
     f, e = over_mean(flux, flux_error, usable, means)
     basis = field_basis(x, y, ensemble.order)
-    comparison = compare_with_surface(f, e**2, usable, ensemble.weight, basis)
-    ratio = flux / comparison.value
-    error = np.hypot(flux_error, ratio * np.sqrt(comparison.variance)) / comparison.value
+    comparison = compare_with_surface(f, e**2, usable, ensemble.weight, basis, medians)
+    ratio, error = _over(flux, flux_error, comparison)
     few = np.full(member.shape, member.sum() < MIN_REFERENCES)
     return normalise(ratio, error, mark(flags, good, few), good, member, medians)
+
+
+def _over(
+    flux: FloatArray, flux_error: FloatArray, zero_point: Comparison
+) -> tuple[FloatArray, FloatArray]:
+    """Divide fluxes by the zero point; their errors hold those of both."""
+    ratio, error = np.empty_like(flux), np.empty_like(flux)
+    for start in range(0, len(flux), STARS_AT_A_TIME):
+        part = slice(start, start + STARS_AT_A_TIME)
+        value = zero_point.value[part]
+        np.divide(flux[part], value, out=ratio[part])
+        others = ratio[part] * np.sqrt(zero_point.variance[part])
+        np.divide(np.hypot(flux_error[part], others), value, out=error[part])
+    return ratio, error

@@ -19,8 +19,13 @@ from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray
 from tianyu.pipelines.science.candidates import FlagArray, usable_epochs
 from tianyu.pipelines.science.relative import reference_means
-from tianyu.pipelines.science.scatter import PLAIN, Medians, finite_median, mad_sigma
-from tianyu.pipelines.science.surface import compare_with_surface, field_basis
+from tianyu.pipelines.science.scatter import finite_median, mad_sigma
+from tianyu.pipelines.science.surface import (
+    PLAIN,
+    Arithmetic,
+    compare_with_surface,
+    field_basis,
+)
 
 MIN_VARIANCE_FRACTION = 0.1
 """A star's own variance is at least this part of the one seen, whatever is subtracted."""
@@ -99,7 +104,7 @@ class _Night:
     """Shape (n_star,)."""
     photon: FloatArray
     """Variance that the errors predict for each star, shape (n_star,)."""
-    medians: Medians
+    medians: Arithmetic
 
     def subset(self, chosen: BoolArray) -> "_Night":
         """Keep some of the stars."""
@@ -133,7 +138,7 @@ def choose_ensemble(
     *,
     transparency: FloatArray | None = None,
     rules: EnsembleRules | None = None,
-    medians: Medians = PLAIN,
+    medians: Arithmetic = PLAIN,
 ) -> Ensemble:
     """Find members, weights and order of the surface from the good frames.
 
@@ -158,9 +163,15 @@ def choose_ensemble(
             f"only {stars.size} of {is_candidate.size} sources may serve as a comparison, "
             f"{MIN_ENSEMBLE} are needed; loosen the candidate rules"
         )
-    cut = np.ix_(stars, good)
+    frames = slice(None) if good.all() else good
     guess = None if transparency is None else transparency[good]
-    night = _night(flux[cut], flux_error[cut], flags[cut], guess, medians)
+    night = _night(
+        flux[stars][:, frames],
+        flux_error[stars][:, frames],
+        flags[stars][:, frames],
+        guess,
+        medians,
+    )
     first = _first_variances(night)
     bright = _bright_enough(first, night, rules)
     stars, night = stars[bright], night.subset(bright)
@@ -178,7 +189,7 @@ def _night(
     flux_error: FloatArray,
     flags: FlagArray,
     transparency: FloatArray | None,
-    medians: Medians,
+    medians: Arithmetic,
 ) -> _Night:
     usable = usable_epochs(flux, flags)
     means = reference_means(flux, usable, np.ones(flux.shape[1], np.bool_), transparency)
@@ -193,8 +204,11 @@ def over_mean(
 ) -> tuple[FloatArray, FloatArray]:
     """Flux and error over the star's mean; zero where not usable."""
     scale = np.where(means > 0, means, 1.0)[:, None]
-    f = np.where(usable, flux, 0.0) / scale
-    return f, np.where(usable & ~np.isnan(flux_error), flux_error, 0.0) / scale
+    f = np.where(usable, flux, 0.0)
+    e = np.where(usable & ~np.isnan(flux_error), flux_error, 0.0)
+    f /= scale
+    e /= scale
+    return f, e
 
 
 def _first_variances(night: _Night) -> FloatArray:
@@ -255,9 +269,9 @@ def _settle(night: _Night, basis: FloatArray, state: _Settled, rules: EnsembleRu
 def _variances(night: _Night, basis: FloatArray, state: _Settled) -> tuple[FloatArray, FloatArray]:
     """Variance of each star against the members but itself, as seen and less the members' own."""
     weight = state.member / state.own
-    others = compare_with_surface(night.f, state.own[:, None], night.usable, weight, basis)
-    ratio = np.where(night.usable, night.f / others.value, np.nan)
-    seen = _positive(night.medians.mad(ratio) ** 2)
+    medians = night.medians
+    others = compare_with_surface(night.f, state.own[:, None], night.usable, weight, basis, medians)
+    seen = _positive(medians.mad_of_ratio(night.f, others.value, night.usable) ** 2)
     least = np.maximum(MIN_VARIANCE_FRACTION * seen, np.minimum(night.photon, seen))
     noise = np.where(np.isnan(others.variance), 0.0, others.variance).mean(axis=1)
     return seen, np.maximum(seen - noise, least)

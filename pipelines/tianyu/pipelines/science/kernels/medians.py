@@ -57,12 +57,20 @@ def median_deviations(values: FloatArray) -> FloatArray:
     deviation = np.empty(n_row)
     kept, here, there = np.empty(n), np.empty(n), np.empty(n)
     for row in range(n_row):
-        centre = _median(kept, _keep_finite(values[row], 0.0, kept), here, there)
-        n_kept = _keep_finite(values[row], centre, kept)
-        for i in range(n_kept):
-            kept[i] = abs(kept[i])
-        deviation[row] = _median(kept, n_kept, here, there)
+        deviation[row] = median_deviation(values[row], kept, here, there)
     return deviation
+
+
+@compiled
+def median_deviation(
+    values: FloatArray, kept: FloatArray, here: FloatArray, there: FloatArray
+) -> float:
+    """Return the median absolute deviation of one row; the other arrays are memory as long."""
+    centre = _median(kept, _keep_finite(values, 0.0, kept), here, there)
+    n_kept = _keep_finite(values, centre, kept)
+    for i in range(n_kept):
+        kept[i] = abs(kept[i])
+    return _median(kept, n_kept, here, there)
 
 
 @compiled
