@@ -19,6 +19,7 @@ from tianyu.pipelines.medians import MANY, medians_for
 from tianyu.pipelines.step import find_step, validate
 from tianyu.schema.database import Database
 from tianyu.schema.migrate import upgrade
+from tianyu.schema.numbers import read_numbers
 from tianyu.schema.tables import Flux, RelativeFlux
 
 COMPARE = "relative_photometry"
@@ -144,11 +145,11 @@ def _one_star_ms(night: CurveNight, read: Callable[[int], int]) -> float:
 
 
 def _fluxes(database: Database, night: CurveNight, source_id: int) -> int:
-    query = select(Flux.image_id, Flux.flux, Flux.flux_error).where(
-        Flux.run_id == night.run_id, Flux.source_id == source_id
-    )
+    """Read them as the steps do, as an array."""
+    key, *others = (Flux.__table__.c[n] for n in ("source_id", "image_id", "flux", "flux_error"))
+    of_star = (Flux.run_id == night.run_id) & (Flux.source_id == source_id)
     with database.read() as connection:
-        return len(connection.execute(query).all())
+        return len(read_numbers(connection, [key], others, of_star))
 
 
 def _light_curve(database: Database, source_id: int) -> int:
