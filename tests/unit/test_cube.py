@@ -66,6 +66,17 @@ def test_the_order_of_the_rows_does_not_matter(order):
     np.testing.assert_array_equal(cube.flags, expected.flags)
 
 
+def test_ids_may_lie_far_apart():
+    expected = cube_module._fold(TABLE, FRAMES, POSITIONS, RADII)
+    far = {10: 10, 12: 12 * 10**9}
+    table = TABLE.copy()
+    table[:, 0] = [far[int(number)] for number in TABLE[:, 0]]
+    positions = {far[number]: place for number, place in POSITIONS.items()}
+    cube = cube_module._fold(table, FRAMES, positions, RADII)
+    np.testing.assert_array_equal(cube.flux, expected.flux)
+    assert cube.source_id.tolist() == list(far.values())
+
+
 def test_a_reduced_night_is_loaded_whole(reduced_night):
     cube = load_cube(reduced_night.context())
     run_id = reduced_night.run_id

@@ -14,6 +14,9 @@ from tianyu.pipelines.science.arrays import BoolArray, FloatArray, IntArray
 from tianyu.schema.numbers import read_numbers
 from tianyu.schema.tables import Flux, Reduction, Source, SourcePosition
 
+MOST_IDS_PER_ROW = 4
+"""Ids that lie further apart would need a longer table than the rows themselves are."""
+
 
 @dataclass(frozen=True)
 class FluxCube:
@@ -107,13 +110,14 @@ def _fold(
     forced: frozenset[int] = frozenset(),
 ) -> FluxCube:
     """Turn rows, in any order, into a cube; frames in the order of time."""
-    source_id, source = np.unique(table[:, 0].astype(np.int64), return_inverse=True)
+    source_id, source = _ranked(table[:, 0])
+    measured, image = _ranked(table[:, 1])
     aperture = table[:, 2].astype(np.int64)
-    measured = set(np.unique(table[:, 1].astype(np.int64)).tolist())
-    kept = [frame for frame in frames if frame.image_id in measured]
+    are_measured = frozenset(measured.tolist())
+    kept = [frame for frame in frames if frame.image_id in are_measured]
     image_id = np.array([frame.image_id for frame in kept])
     by_id = np.argsort(image_id)
-    frame = by_id[np.searchsorted(image_id[by_id], table[:, 1].astype(np.int64))]
+    frame = by_id[np.searchsorted(image_id[by_id], measured)][image]
     shape = (int(aperture.max()) + 1, len(source_id), len(kept))
     flux, flux_error = np.full(shape, np.nan), np.full(shape, np.nan)
     flags = np.zeros(shape, np.uint16)
@@ -138,6 +142,21 @@ def _fold(
         radius_pix=np.array([radius_pix.get(number, np.nan) for number in range(shape[0])]),
         is_forced=np.isin(source_id, list(forced)),
     )
+
+
+def _ranked(numbers: FloatArray) -> tuple[IntArray, IntArray]:
+    """Return which ids there are, in order, and the place of each row's among them."""
+    ids = numbers.astype(np.int64)
+    first = int(ids.min())
+    ids -= first
+    if ids.max() > MOST_IDS_PER_ROW * ids.size:
+        known, place = np.unique(ids, return_inverse=True)
+        return known + first, place
+    # Counted instead of sorted: those of a night are close together.
+    known = np.flatnonzero(np.bincount(ids))
+    places = np.empty(int(known[-1]) + 1, np.int64)
+    places[known] = np.arange(known.size)
+    return known + first, places[ids]
 
 
 def _number(value: float | None) -> float:

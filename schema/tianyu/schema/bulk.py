@@ -99,7 +99,8 @@ def _converted(connection: Connection, column: SqlColumn[Any], values: Column) -
         if values.ndim != 1:
             raise ValueError(f"a column has one dimension, not shape {values.shape}")
         if values.dtype.kind == "f":
-            return np.where(np.isfinite(values), values, np.nan)
+            finite = np.isfinite(values)
+            return values if finite.all() else np.where(finite, values, np.nan)
         if values.dtype.kind in "biu":
             return values
         values = list(values.tolist())

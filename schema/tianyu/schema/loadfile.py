@@ -9,6 +9,7 @@ only warns of it.
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +72,16 @@ def load_numbers(connection: Connection, table: Table, columns: Mapping[str, NDA
         As :func:`load`.
     """
     arrays = list(columns.values())
-    for start in range(0, len(arrays[0]), ROWS_AT_A_TIME):
-        part = [values[start : start + ROWS_AT_A_TIME] for values in arrays]
-        _load(connection, table, list(columns), text_of_numbers(part), len(part[0]))
+    starts = range(0, len(arrays[0]), ROWS_AT_A_TIME)
+    parts = [[values[start : start + ROWS_AT_A_TIME] for values in arrays] for start in starts]
+    # One part is written while the server reads the one before.
+    with ThreadPoolExecutor(1, thread_name_prefix="tianyu-load") as writer:
+        coming = writer.submit(text_of_numbers, parts[0])
+        for part, following in zip(parts, [*parts[1:], None], strict=True):
+            content = coming.result()
+            if following is not None:
+                coming = writer.submit(text_of_numbers, following)
+            _load(connection, table, list(columns), content, len(part[0]))
 
 
 def _load(

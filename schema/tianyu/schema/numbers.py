@@ -81,10 +81,9 @@ def _read_packed(
         block = np.empty((n, len(group) + len(others)))
         block[:, : len(group)] = key
         block[:, len(group) :] = np.frombuffer(packed, line)["numbers"][:, : len(others)]
+        block[block == _NULL] = np.nan
         blocks.append(block)
-    table = np.concatenate(blocks)
-    table[table == _NULL] = np.nan
-    return table
+    return np.concatenate(blocks)
 
 
 def _not_null(column: ColumnElement[Any]) -> ColumnElement[Any]:

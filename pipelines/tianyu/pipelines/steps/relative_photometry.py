@@ -172,7 +172,9 @@ def _add_relative_fluxes(
         "relative_flux_error": folded(np.stack([c.error for c in comparison.curves], axis=-1)),
         "flags": folded(np.stack([c.flags for c in comparison.curves], axis=-1)),
     }
-    products.rows(RelativeFlux, {name: values[finite] for name, values in columns.items()})
+    if not finite.all():
+        columns = {name: values[finite] for name, values in columns.items()}
+    products.rows(RelativeFlux, columns)
 
 
 def _add_levels(products: Products, run_id: int, cube: FluxCube, comparison: Comparison) -> None:
