@@ -11,7 +11,8 @@ from sqlalchemy import Column as SqlColumn
 
 from tianyu.schema import loadfile
 from tianyu.schema.base import Single
-from tianyu.schema.dialects import bulk_insert_columns
+from tianyu.schema.dialects import bulk_insert
+from tianyu.schema.statements import insert_slices, takes_slices, without_nan
 
 Column = NDArray[Any] | Sequence[Any]
 
@@ -59,7 +60,11 @@ def insert_columns(connection: Connection, table: Table, columns: Mapping[str, C
         loadfile.load_numbers(connection, table, columns)
         return n_rows
     ready = {name: _converted(connection, table.c[name], v) for name, v in columns.items()}
-    bulk_insert_columns(connection, table, ready)
+    if takes_slices(connection):
+        insert_slices(connection, table, ready)
+    else:
+        rows = zip(*map(without_nan, ready.values()), strict=True)
+        bulk_insert(connection, table, list(ready), rows)
     return n_rows
 
 

@@ -3,9 +3,8 @@
 Beside :mod:`tianyu.schema.jsonrows` no other file knows a dialect by name.
 """
 
-import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from sqlalchemy.sql.expression import FunctionElement
 
 from tianyu.schema import loadfile
 from tianyu.schema.errors import ConfigurationError
-from tianyu.schema.statements import Values, insert_rows, insert_slices, without_nan
+from tianyu.schema.statements import insert_rows
 
 WRITE_OPTION = "tianyu_write"
 """Execution option of connections that are going to write."""
@@ -345,30 +344,3 @@ def bulk_insert(
         loadfile.load(connection, table, names, rows)
     else:
         insert_rows(connection, table, names, rows)
-
-
-def bulk_insert_columns(
-    connection: Connection, table: Table, columns: Mapping[str, Values]
-) -> None:
-    """Insert rows given as columns, as :func:`bulk_insert` does.
-
-    Parameters
-    ----------
-    connection : Connection
-        In a transaction.
-    table : Table
-    columns : mapping of str to array or sequence
-        Arrays of numbers, NaN for NULL but nothing infinite; or values as the driver takes them.
-
-    Raises
-    ------
-    sqlalchemy.exc.DBAPIError
-        As an INSERT would.
-    """
-    if connection.dialect.name == "sqlite":
-        driver: Any = connection.connection.driver_connection
-        most = driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
-        insert_slices(connection, table, columns, most)
-        return
-    rows = zip(*map(without_nan, columns.values()), strict=True)
-    bulk_insert(connection, table, list(columns), rows)

@@ -8,7 +8,7 @@ only warns of it.
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ LEAST_ROWS = 200
 """Below this the temporary file and the look at the warnings cost more than they save."""
 
 ROWS_AT_A_TIME = 50_000
-"""Bounds the text in memory to about 10 MB."""
+"""Bounds the text in memory to about 10 MB, twice where there are more rows."""
 
 SUPPORT = "tianyu_loads_files"
 
@@ -74,14 +74,21 @@ def load_numbers(connection: Connection, table: Table, columns: Mapping[str, NDA
     arrays = list(columns.values())
     starts = range(0, len(arrays[0]), ROWS_AT_A_TIME)
     parts = [[values[start : start + ROWS_AT_A_TIME] for values in arrays] for start in starts]
-    # One part is written while the server reads the one before.
+    for part, content in zip(parts, _texts(parts), strict=True):
+        _load(connection, table, list(columns), content, len(part[0]))
+
+
+def _texts(parts: Sequence[Sequence[NDArray[Any]]]) -> Iterator[bytes]:
+    """Yield the text of each part; the next is written while the server reads this one."""
+    if len(parts) == 1:
+        yield text_of_numbers(parts[0])
+        return
     with ThreadPoolExecutor(1, thread_name_prefix="tianyu-load") as writer:
         coming = writer.submit(text_of_numbers, parts[0])
-        for part, following in zip(parts, [*parts[1:], None], strict=True):
-            content = coming.result()
-            if following is not None:
-                coming = writer.submit(text_of_numbers, following)
-            _load(connection, table, list(columns), content, len(part[0]))
+        for part in parts[1:]:
+            content, coming = coming.result(), writer.submit(text_of_numbers, part)
+            yield content
+        yield coming.result()
 
 
 def _load(

@@ -1,5 +1,6 @@
 """Inserting many rows by statements that each hold many of them."""
 
+import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any
@@ -34,7 +35,7 @@ def insert_rows(
         Values as the driver takes them, in the order of ``names``.
     """
     into, row = _into(connection, table, names)
-    if connection.dialect.paramstyle != "qmark":
+    if not takes_slices(connection):
         # PyMySQL turns an executemany of this shape into multi-row inserts.
         connection.exec_driver_sql(f"{into}({', '.join(['%s'] * len(names))})", list(rows))
         return
@@ -47,10 +48,13 @@ def insert_rows(
         connection.exec_driver_sql(sql, values)
 
 
-def insert_slices(
-    connection: Connection, table: Table, columns: Mapping[str, Values], most_variables: int
-) -> None:
-    """Insert rows given as columns, for drivers that take question marks and NaN for NULL.
+def takes_slices(connection: Connection) -> bool:
+    """Tell whether the driver is SQLite's, which :func:`insert_slices` is for."""
+    return connection.dialect.paramstyle == "qmark"
+
+
+def insert_slices(connection: Connection, table: Table, columns: Mapping[str, Values]) -> None:
+    """Insert rows given as columns into SQLite, which takes NaN for NULL.
 
     Numbers become objects some hundred rows at a time: those of a whole night would wander
     through the processor's cache, and set off the collector of garbage.
@@ -61,13 +65,13 @@ def insert_slices(
         In a transaction.
     table : Table
     columns : mapping of str to array or sequence
-        All of one length.
-    most_variables : int
-        That a statement may have.
+        All of one length: arrays of numbers, nothing infinite, or values as the driver takes them.
     """
+    driver: Any = connection.connection.driver_connection
+    most = min(driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER), MOST_VARIABLES)
     into, row = _into(connection, table, list(columns))
     n_columns, n_rows = len(columns), max(map(len, columns.values()), default=0)
-    at_a_time = max(min(most_variables, MOST_VARIABLES) // n_columns, 1)
+    at_a_time = max(most // n_columns, 1)
     values = list(columns.values())
     whole = n_rows - n_rows % at_a_time
     many, flat = into + ", ".join([row] * at_a_time), [None] * (at_a_time * n_columns)
