@@ -50,6 +50,18 @@ def test_members_leave_the_surface_alike(compiled, seed, n, has_own_errors):
 
 
 @settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), n=st.integers(0, N_STAR), has_own_errors=st.booleans())
+def test_members_are_weighed_alike(compiled, seed, n, has_own_errors):
+    rng = np.random.default_rng(seed)
+    variance = odd_numbers(rng, n, N_FRAME if has_own_errors else 1)
+    usable, weight = rng.random((n, N_FRAME)) < 0.8, rng.uniform(0.1, 9.0, n)
+    with np.errstate(all="ignore"):
+        arguments = odd_numbers(rng, n, N_FRAME), variance, usable, weight
+        for fast, plain in zip(compiled.weigh(*arguments), PLAIN.weigh(*arguments), strict=True):
+            np.testing.assert_array_equal(fast, plain)
+
+
+@settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), n_frame=st.sampled_from([0, 1, 8, 80]))
 def test_scatter_about_the_others_is_the_same(compiled, seed, n_frame):
     rng = np.random.default_rng(seed)

@@ -207,7 +207,7 @@ def normalise(
     A star whose median is not positive (none, or noise below the sky) has no light curve:
     its fluxes, errors and scale become NaN.
     """
-    scale = medians.median(ratio[:, good])
+    scale = medians.median(ratio if good.all() else ratio[:, good])
     scale = np.where(scale > 0, scale, np.nan)
     return RelativeFlux(
         ratio / scale[:, None], error / scale[:, None], flags, scale, is_reference, scale

@@ -34,6 +34,26 @@ class Comparison:
     """Propagated from the members' errors."""
 
 
+def weigh(
+    f: FloatArray, variance: FloatArray, usable: BoolArray, weight: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Weights of members where they are usable, times their flux, and squared times variance.
+
+    Parameters
+    ----------
+    f : ndarray, shape (n_member, n_frame)
+    variance : ndarray, shape (n_member, n_frame) or (n_member, 1)
+    usable : ndarray of bool, shape (n_member, n_frame)
+    weight : ndarray, shape (n_member,)
+
+    Returns
+    -------
+    three ndarrays, shape (n_member, n_frame)
+    """
+    w = weight[:, None] * usable
+    return w, w * f, w**2 * variance
+
+
 def leave_out(
     value: FloatArray,
     spread: FloatArray,
@@ -74,6 +94,9 @@ def mad_of_ratio(f: FloatArray, value: FloatArray, usable: BoolArray) -> FloatAr
     return mad_sigma(np.where(usable, f / value, np.nan))
 
 
+Weigh = Callable[
+    [FloatArray, FloatArray, BoolArray, FloatArray], tuple[FloatArray, FloatArray, FloatArray]
+]
 LeaveOut = Callable[
     [FloatArray, FloatArray, IntArray, FloatArray, FloatArray, FloatArray, FloatArray], None
 ]
@@ -86,6 +109,7 @@ class Arithmetic(Medians):
     Compiled functions give the same numbers, to the last bit, in less time.
     """
 
+    weigh: Weigh = weigh
     leave_out: LeaveOut = leave_out
     mad_of_ratio: Callable[[FloatArray, FloatArray, BoolArray], FloatArray] = mad_of_ratio
 
@@ -139,11 +163,11 @@ def compare_with_surface(
     """
     member = np.flatnonzero(weight > 0)
     a, own_variance, of_members = basis[member], variance[member], f[member]
-    w = weight[member, None] * usable[member]
+    w, light, noise = arithmetic.weigh(of_members, own_variance, usable[member], weight[member])
     inverse = _inverse(_moments(a, w))
-    coefficients = (inverse @ ((w * of_members).T @ a)[:, :, None])[:, :, 0]
+    coefficients = (inverse @ (light.T @ a)[:, :, None])[:, :, 0]
     value = basis @ coefficients.T
-    spread = _quadratic(basis, inverse @ _moments(a, w**2 * own_variance) @ inverse)
+    spread = _quadratic(basis, inverse @ _moments(a, noise) @ inverse)
     leverage = _quadratic(a, inverse)
     arithmetic.leave_out(value, spread, member, leverage, w, of_members, own_variance)
     return Comparison(value, spread)

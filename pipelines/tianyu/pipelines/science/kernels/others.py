@@ -11,6 +11,28 @@ from tianyu.pipelines.science.surface import MAX_LEVERAGE, Arithmetic
 
 
 @compiled
+def weigh(
+    f: FloatArray, variance: FloatArray, usable: BoolArray, weight: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Weigh members where they are usable.
+
+    The reference is :func:`~tianyu.pipelines.science.surface.weigh`, whose parameters and results
+    these are.
+    """
+    n_member, n_frame = f.shape
+    w, light, noise = np.empty(f.shape), np.empty(f.shape), np.empty(f.shape)
+    own = np.empty(n_frame)
+    for i in range(n_member):
+        own[:] = variance[i]
+        for t in range(n_frame):
+            here = weight[i] if usable[i, t] else 0.0
+            w[i, t] = here
+            light[i, t] = here * f[i, t]
+            noise[i, t] = here * here * own[t]
+    return w, light, noise
+
+
+@compiled
 def leave_out(
     value: FloatArray,
     spread: FloatArray,
@@ -64,4 +86,4 @@ def _mad_of_ratio(f: FloatArray, value: FloatArray, usable: BoolArray) -> FloatA
     return MAD_TO_SIGMA * ratio_deviations(f, value, usable)
 
 
-COMPILED = Arithmetic(MEDIANS.median, MEDIANS.mad, leave_out, _mad_of_ratio)
+COMPILED = Arithmetic(MEDIANS.median, MEDIANS.mad, weigh, leave_out, _mad_of_ratio)
