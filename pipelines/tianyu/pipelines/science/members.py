@@ -163,15 +163,14 @@ def choose_ensemble(
             f"only {stars.size} of {is_candidate.size} sources may serve as a comparison, "
             f"{MIN_ENSEMBLE} are needed; loosen the candidate rules"
         )
-    frames = slice(None) if good.all() else good
     guess = None if transparency is None else transparency[good]
-    night = _night(
-        flux[stars][:, frames],
-        flux_error[stars][:, frames],
-        flags[stars][:, frames],
-        guess,
-        medians,
+    # Not an index of both axes, which would leave the frames of a star far apart.
+    in_good = (
+        flux[stars].compress(good, axis=1),
+        flux_error[stars].compress(good, axis=1),
+        flags[stars].compress(good, axis=1),
     )
+    night = _night(*in_good, guess, medians)
     first = _first_variances(night)
     bright = _bright_enough(first, night, rules)
     stars, night = stars[bright], night.subset(bright)
