@@ -3,7 +3,9 @@
 from functools import lru_cache
 
 import numpy as np
-from astropy_iers_data import IERS_B_FILE  # astropy's own tables, without astropy's imports
+from astropy_iers_data import (  # type: ignore[import-untyped]  # astropy's tables alone
+    IERS_B_FILE,
+)
 
 from tianyu.pipelines.science.observer import EarthRotation
 

@@ -12,6 +12,7 @@ from tianyu.pipelines.errors import PermanentError
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
 from tianyu.pipelines.frames import raw_frames
 from tianyu.pipelines.kernels import compiled_kernels
+from tianyu.pipelines.lists import as_images
 from tianyu.pipelines.measuring import FrameBuffers, remeasure_frame
 from tianyu.pipelines.products import Products
 from tianyu.pipelines.reading import read_ahead
@@ -26,6 +27,7 @@ from tianyu.pipelines.science.fixedpattern import (
     frames_that_fit,
 )
 from tianyu.pipelines.science.footprints import Footprints
+from tianyu.pipelines.science.sparse import FewPixels
 from tianyu.pipelines.sky_meshes import load_sky_meshes
 from tianyu.pipelines.step import StepParameters, step
 from tianyu.schema.tables import Reduction, Source, SourcePosition
@@ -66,8 +68,13 @@ def fixed_pattern(parameters: FixedPatternParameters, context: StepContext) -> P
         "frames": [frame.image_id for frame in chosen],
         "sigma_adu": pattern.sigma,
         "fraction_corrected": pattern.fraction_corrected,
+        "is_list": True,
     }
-    save_image(context, products, "fixed_pattern", [("PATTERN", pattern.correction)], header=header)
+    # One pixel in a hundred is corrected, and every child of a consumer reads the pattern.
+    corrected = FewPixels.of(pattern.correction, pattern.correction)
+    arrays = as_images("PATTERN", corrected)
+    shape = pattern.correction.shape
+    save_image(context, products, "fixed_pattern", arrays, header=header, shape=shape)
     return products
 
 
