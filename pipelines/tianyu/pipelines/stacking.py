@@ -101,15 +101,15 @@ def save_stack(
     """
     canvas, total, count = stack.canvas, stack.total, stack.small_count()
     cards = {**header, "canvas_x0": canvas.x0, "canvas_y0": canvas.y0, "n_frames": stack.n_frames}
-    low, runs = narrowed(total), runs_of(count)
+    arrays = [("SUM", total), ("COUNT", count)]
     if kind == "template":
         # SEP reads float32; the mean comes first, since viewers show the first image.
-        arrays = [("MEAN", stack.mean()), ("SUM", total), ("COUNT", count)]
-    elif low is None or runs is None:
-        arrays = [("SUM", total), ("COUNT", count)]
+        arrays.insert(0, ("MEAN", stack.mean()))
     else:
-        arrays = [("SUM", low[0]), *as_images("LARGE", low[1]), *as_images("COUNT", runs)]
-        cards["is_compact"] = True
+        low, runs = narrowed(total), runs_of(count)
+        if low is not None and runs is not None:
+            arrays = [("SUM", low[0]), *as_images("LARGE", low[1]), *as_images("COUNT", runs)]
+            cards["is_compact"] = True
     return save_image(context, products, kind, arrays, header=cards, exposure_s=exposure_s)
 
 

@@ -52,11 +52,17 @@ def _value(value: object) -> str | None:
         return f"{'T' if value else 'F':>20}"
     if type(value) is int:
         return f"{value:>20d}"
-    if type(value) is float and math.isfinite(value):
-        text = str(value).replace("e", "E")
-        return f"{text:>20}" if len(text) <= 20 else None  # astropy cuts digits
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{_digits(float(value)):>20}"
     # Text with a colon and a number after it would be a card with fields.
     if type(value) is str and value.isascii() and value.isprintable() and ": " not in value:
         quoted = f"'{value:8}'"
         return f"{quoted:20}" if value and value == value.strip() and "'" not in value else None
     return None
+
+
+def _digits(value: float) -> str:
+    """Return a number in at most 20 characters, its last digits cut off as astropy does."""
+    significand, e, exponent = str(value).partition("e")
+    power = f"E{exponent}" if e else ""
+    return significand[: 20 - len(power)] + power
