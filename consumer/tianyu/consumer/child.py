@@ -13,7 +13,8 @@ from pathlib import Path
 from tianyu.consumer.execute import Executor
 from tianyu.consumer.family import lead_family
 from tianyu.consumer.lastwords import keep_last_words
-from tianyu.consumer.messages import Ready, Succeeded, Workplace
+from tianyu.consumer.messages import Prepare, Ready, Succeeded, Workplace
+from tianyu.consumer.preparing import prepare
 from tianyu.consumer.usage import cpu_seconds
 from tianyu.pipelines.kernels import choose_gpu
 from tianyu.schema.database import Database
@@ -41,7 +42,11 @@ def child_main(
         # The consumer is gone or done with us when the pipe breaks: the normal end.
         pipe.send(Ready())
         while True:
-            _serve(pipe, executor, pipe.recv(), cpu_before_s)
+            message = pipe.recv()
+            if isinstance(message, Prepare):
+                prepare(pipe)
+            else:
+                _serve(pipe, executor, message, cpu_before_s)
     database.dispose()
 
 

@@ -5,7 +5,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ctypes import c_bool, c_double
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -17,7 +17,7 @@ from types import ModuleType
 from tianyu.consumer.child import child_main
 from tianyu.consumer.family import ask_to_end, end
 from tianyu.consumer.lastwords import take_last_words
-from tianyu.consumer.messages import Ready, Report, Succeeded, Workplace
+from tianyu.consumer.messages import Prepare, Ready, Report, Succeeded, Workplace
 from tianyu.consumer.usage import cpu_seconds_of
 from tianyu.schema.transitions.claim import Claim
 
@@ -118,6 +118,7 @@ class Child:
     kill_at: float | None = None
     has_outgrown: bool = False
     has_worked: bool = False
+    has_prepared: bool = False
     has_strays: bool = False
     peak_memory_bytes: int | None = None
 
@@ -140,6 +141,15 @@ class Child:
             return False
         self._begin(claim)
         return True
+
+    def prepare(self) -> None:
+        """Let an idle child load what it will need; once is enough."""
+        if self.has_prepared:
+            return
+        self.has_prepared = True
+        # A dead one is found by its sentinel.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.pipe.send(Prepare())
 
     def stop(self, reason: Stopped) -> None:
         """Ask the child to end; :meth:`insist` follows when it does not in time."""

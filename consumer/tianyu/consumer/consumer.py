@@ -19,6 +19,7 @@ from tianyu.consumer.observer import Observer
 from tianyu.consumer.outages import is_outage
 from tianyu.consumer.outcomes import is_disk_full
 from tianyu.consumer.pool import ChildPool, Ended
+from tianyu.consumer.preparing import comes_before_frames
 from tianyu.consumer.reports import Reporter
 from tianyu.pipelines.gpu import gpu_namespace
 from tianyu.pipelines.kernels import GPU_GROUP, gpu_kernels
@@ -88,6 +89,7 @@ class Consumer:
     _pool: ChildPool | None = None
     _unreported: list[Ended] = field(default_factory=list)
     _turned_at: float | None = None
+    _measures_nights: bool = False
 
     @property
     def turned_at(self) -> float | None:
@@ -203,6 +205,8 @@ class Consumer:
             try:
                 self._report_all()
                 moved = self._fill_idle(pool)
+                if self._measures_nights:
+                    pool.prepare_idle()
                 if not (pool.busy() or self._unreported) and self._is_over(is_done):
                     return
             except DBAPIError as error:
@@ -247,6 +251,7 @@ class Consumer:
 
     def _begin(self, claim: Claim) -> None:
         self._leases.hold(claim)
+        self._measures_nights |= comes_before_frames(claim)
         self._log.info("started %s", claim.command, extra=about("start", claim))
 
     def _note(self, ended: Ended) -> None:

@@ -1,7 +1,7 @@
 """What a consumer and its child processes tell each other through their pipe.
 
-Towards the child goes a claim; back comes a report of how it ended. The answer to a success
-may name the next claim already, see :mod:`tianyu.consumer.claiming`.
+Towards the child goes a claim, or the advice to prepare for one; back comes a report of how it
+ended. The answer to a success may name the next claim already, see :mod:`tianyu.consumer.claiming`.
 """
 
 from collections.abc import Sequence
@@ -42,6 +42,11 @@ class Excuse(Enum):
     DISK_FULL = auto()
     DATABASE_AWAY = auto()
     PEER_AWAY = auto()
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """To an idle child: frames will have to be measured soon."""
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,11 @@ class ChildPool:
         if not child.give(claim):
             self._early.append(Ended(claim, None))
 
+    def prepare_idle(self) -> None:
+        """Let children that have nothing to do load what measuring frames takes, once."""
+        for child in self.idle():
+            child.prepare()
+
     def let_take_next(self, allowed: bool) -> None:
         """Say whether children may claim by themselves; safe in a signal handler."""
         self.takes_next = allowed

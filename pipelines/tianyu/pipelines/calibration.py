@@ -2,14 +2,18 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
+from tianyu.pipelines.bad_pixel_lists import CARD, bad_pixels_of
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.fits.pixels import read_pixels
 from tianyu.pipelines.frames import FrameFile, product_of
-from tianyu.pipelines.science.badpixels import bad_pixels
 from tianyu.pipelines.science.calibrate import Calibrator
 from tianyu.pipelines.step import ProcessId, StepParameters
+
+_MasterFile: TypeAlias = tuple[Path, bool]
+"""Of a master frame, and whether it holds the list of its bad pixels."""
 
 KEPT_CALIBRATORS = 4
 """Prepared calibrations kept per child: one per exposure time of the frames in work."""
@@ -61,7 +65,10 @@ class Calibrators:
         files = (self._bias, self._dark, self._flat)
         misses = _prepare.cache_info().misses
         calibrator = _prepare(
-            *(None if file is None else file.path for file in files),
+            *(
+                None if file is None else (file.path, file.header.get(CARD, False))
+                for file in files
+            ),
             scale=scale,
             saturation_adu=self._saturation_adu,
         )
@@ -88,6 +95,10 @@ def dark_scale(dark: FrameFile, exposure_s: float | None) -> float:
     return exposure_s / dark.exposure_s
 
 
+def _has_list(master: FrameFile) -> bool:
+    return bool(master.header.get(CARD, False))
+
+
 def _master(context: StepContext, birth: int | None, kind: str) -> FrameFile | None:
     return None if birth is None else product_of(context, birth, kind)
 
@@ -95,17 +106,14 @@ def _master(context: StepContext, birth: int | None, kind: str) -> FrameFile | N
 # A product's path holds the process and attempt that made it, so it never changes its content.
 @lru_cache(maxsize=KEPT_CALIBRATORS)
 def _prepare(
-    bias_path: Path | None,
-    dark_path: Path | None,
-    flat_path: Path | None,
+    bias_file: _MasterFile | None,
+    dark_file: _MasterFile | None,
+    flat_file: _MasterFile | None,
     scale: float,
     saturation_adu: float | None,
 ) -> Calibrator:
-    bias, dark, flat = (
-        None if path is None else read_pixels(path) for path in (bias_path, dark_path, flat_path)
-    )
-    known = [master for master in (bias, dark, flat) if master is not None]
-    bad = bad_pixels(bias=bias, dark=dark, flat=flat) if known else None
-    return Calibrator(
-        bias=bias, dark=dark, dark_scale=scale, flat=flat, bad=bad, saturation=saturation_adu
-    )
+    files = {"bias": bias_file, "dark": dark_file, "flat": flat_file}
+    masters = {kind: read_pixels(file[0]) for kind, file in files.items() if file}
+    listed_in = {kind: file[0] for kind, file in files.items() if file and file[1]}
+    bad = bad_pixels_of(masters, listed_in) if masters else None
+    return Calibrator(**masters, dark_scale=scale, bad=bad, saturation=saturation_adu)

@@ -3,7 +3,9 @@
 from functools import lru_cache
 
 import numpy as np
-from astropy.utils import iers
+from astropy_iers_data import (  # type: ignore[import-untyped]  # astropy's tables alone
+    IERS_B_FILE,
+)
 
 from tianyu.pipelines.science.observer import EarthRotation
 
@@ -14,5 +16,5 @@ def bundled_rotation() -> EarthRotation:
 
     Nothing is downloaded; the table ends with the month before the installed package.
     """
-    mjd, ut1_minus_utc_s = np.loadtxt(iers.IERS_B_FILE, usecols=(4, 7), comments="#", unpack=True)
+    mjd, ut1_minus_utc_s = np.loadtxt(IERS_B_FILE, usecols=(4, 7), comments="#", unpack=True)
     return EarthRotation.from_utc(mjd, ut1_minus_utc_s)

@@ -48,6 +48,11 @@ def compiled_kernels() -> bool:
     return True
 
 
+def kernel_folder() -> Path:
+    """Return where compiled kernels are kept, if :func:`compiled_kernels` are to be used."""
+    return Path(os.environ[CACHE_VARIABLE])
+
+
 @cache
 def gpu_kernels() -> bool:
     """Tell whether frames are to be worked on where a GPU has them.

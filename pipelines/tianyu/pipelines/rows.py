@@ -8,7 +8,7 @@ from tianyu.pipelines.errors import PermanentError, UnusableDataError
 from tianyu.pipelines.frames import FrameFile, read_frame
 from tianyu.pipelines.science.arrays import AnyArray
 from tianyu.pipelines.science.blank import refuse_blank
-from tianyu.pipelines.science.strips import RowReader
+from tianyu.pipelines.science.strips import STRIP_ROWS, RowReader
 
 RAW_BYTES_IN_MEMORY = 512 * 1024 * 1024
 """Raw frames are kept whole below this, since decompressing one for every strip is slow."""
@@ -73,7 +73,7 @@ def open_frames(
     UnusableDataError
         If none can be used.
     """
-    is_small = sum(2 * frame.width * frame.height for frame in frames) <= RAW_BYTES_IN_MEMORY
+    is_small = _are_kept(frames)
     kept: list[FrameFile] = []
     readers: list[RowReader] = []
     left_out: list[str] = []
@@ -93,9 +93,19 @@ def open_frames(
 
 
 def strip_rows(frames: Sequence[FrameFile]) -> int:
-    """Return how many rows of all frames fit into the same bound as float32."""
+    """Return how many rows of all frames to work on at once.
+
+    Few of frames that are kept in memory, so that they stay in the processor's cache; as many as
+    fit into the same bound as float32 of those that are read again for each strip.
+    """
+    if _are_kept(frames):
+        return STRIP_ROWS
     bytes_per_row = sum(4 * frame.width for frame in frames)
     return max(16, min(4096, RAW_BYTES_IN_MEMORY // max(1, bytes_per_row)))
+
+
+def _are_kept(frames: Sequence[FrameFile]) -> bool:
+    return sum(2 * frame.width * frame.height for frame in frames) <= RAW_BYTES_IN_MEMORY
 
 
 def _nothing_left(left_out: Sequence[str]) -> UnusableDataError:

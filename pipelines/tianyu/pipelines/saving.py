@@ -21,6 +21,7 @@ def save_image(
     header: Mapping[str, Any],
     exposure_s: float | None = None,
     utc_mid: datetime | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> NewImage:
     """Write a FITS file of one product and add its row.
 
@@ -32,19 +33,21 @@ def save_image(
     kind : str
         Kind of the image; the file is named after it.
     arrays : sequence of (name, array)
-        Images of one shape; the names become extension names.
+        Images, the first of the shape of the product; the names become extension names.
     header : mapping
         How it was made; stored in the row, and its plain values in the file.
     exposure_s : float, optional
         Exposure time that the product stands for, seconds.
     utc_mid : datetime, optional
         Mean time of its frames.
+    shape : (int, int), optional
+        ``(ny, nx)`` of the product, if the first array has another one.
     """
     file = context.product_file(f"{kind}.fits")
     cards = {name[:60].upper(): v for name, v in header.items() if isinstance(v, str | int | float)}
     written = write_image_fits(file.absolute, arrays, cards)
     context.traffic.written += written.size_bytes
-    height, width = arrays[0][1].shape
+    height, width = shape or arrays[0][1].shape
     return products.image(
         NewImage(
             kind=kind,

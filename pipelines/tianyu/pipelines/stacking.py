@@ -9,12 +9,13 @@ from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.frames import FrameFile, read_frame
 from tianyu.pipelines.gpu import find_gpu
 from tianyu.pipelines.kernels import compiled_kernels, gpu_kernels
+from tianyu.pipelines.lists import as_images, read_list
 from tianyu.pipelines.measuring import STACK_IGNORES, MeasuredFrame
 from tianyu.pipelines.products import NewImage, Products
 from tianyu.pipelines.saving import save_image
 from tianyu.pipelines.science.alignment import Alignment
-from tianyu.pipelines.science.arrays import AnyArray
 from tianyu.pipelines.science.gpu.summing import DeviceStack
+from tianyu.pipelines.science.sparse import image_of_runs, narrowed, runs_of, widened
 from tianyu.pipelines.science.stack import Canvas, PartialStack, RowAdder
 from tianyu.pipelines.science.transform import AffineTransform
 
@@ -94,13 +95,21 @@ def save_stack(
     *,
     exposure_s: float,
 ) -> NewImage:
-    """Save a stack: exact sum and counts, and for a template the mean that people look at."""
-    arrays: list[tuple[str, AnyArray]] = [("SUM", stack.total), ("COUNT", stack.small_count())]
+    """Save a stack: exact sum and counts, and for a template the mean that people look at.
+
+    What lies between steps, and nobody looks at, is written in few bytes.
+    """
+    canvas, total, count = stack.canvas, stack.total, stack.small_count()
+    cards = {**header, "canvas_x0": canvas.x0, "canvas_y0": canvas.y0, "n_frames": stack.n_frames}
+    arrays = [("SUM", total), ("COUNT", count)]
     if kind == "template":
         # SEP reads float32; the mean comes first, since viewers show the first image.
         arrays.insert(0, ("MEAN", stack.mean()))
-    canvas = stack.canvas
-    cards = {**header, "canvas_x0": canvas.x0, "canvas_y0": canvas.y0, "n_frames": stack.n_frames}
+    else:
+        low, runs = narrowed(total), runs_of(count)
+        if low is not None and runs is not None:
+            arrays = [("SUM", low[0]), *as_images("LARGE", low[1]), *as_images("COUNT", runs)]
+            cards["is_compact"] = True
     return save_image(context, products, kind, arrays, header=cards, exposure_s=exposure_s)
 
 
@@ -110,5 +119,10 @@ def load_stack(context: StepContext, file: FrameFile) -> PartialStack:
         int(file.header["canvas_x0"]), int(file.header["canvas_y0"]), file.width, file.height
     )
     total = read_frame(context, file, extension="SUM")
-    count = read_frame(context, file, extension="COUNT")
+    if file.header.get("is_compact"):
+        (large, of_large), (runs, of_runs) = (read_list(file.path, n) for n in ("LARGE", "COUNT"))
+        context.traffic.read += of_large + of_runs
+        total, count = widened(total, large), image_of_runs(runs, canvas.shape)
+    else:
+        count = read_frame(context, file, extension="COUNT")
     return PartialStack(canvas, np.asarray(total), np.asarray(count), int(file.header["n_frames"]))

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from astropy.table import Table
-
 from tianyu.pipelines.catalogues.stars import CatalogueStars, stars_of_table
 from tianyu.pipelines.errors import MissingInputError, UnusableDataError
 
@@ -40,6 +38,8 @@ def read_catalogue_file(
     """
     if not path.is_file():
         raise MissingInputError(f"there is no catalogue {path}; give the path of a table")
+    from astropy.table import Table  # noqa: PLC0415 - slow to import
+
     try:
         table = Table.read(path, format=_FORMATS.get(path.suffix.lower()))
     except Exception as error:  # readers raise what they like

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from astropy.table import Table
+from typing import TYPE_CHECKING, Any
 
 from tianyu.pipelines.catalogues.stars import CatalogueStars, stars_of_table
 from tianyu.pipelines.errors import UnusableDataError
+
+if TYPE_CHECKING:  # slow to import, and most runs ask for no catalogue
+    from astropy.table import Table
 
 ARCHIVE_URL = "https://gea.esac.esa.int/tap-server/tap"
 NAME = "gaia_dr3"
@@ -90,11 +91,17 @@ def gaia_stars(
     key = hashlib.sha256(f"{url}\n{query}".encode()).hexdigest()[:32]
     kept = cache / f"{NAME}-{key}.vot"
     is_cached = kept.is_file()
-    table = Table.read(kept, format="votable") if is_cached else _asked(query, url, kept)
+    table = _read(kept) if is_cached else _asked(query, url, kept)
     return stars_of_table(table, NAME), is_cached
 
 
-def _asked(query: str, url: str, kept: Path) -> Table:
+def _read(kept: Path) -> "Table":
+    from astropy.table import Table  # noqa: PLC0415 - slow to import
+
+    return Table.read(kept, format="votable")
+
+
+def _asked(query: str, url: str, kept: Path) -> "Table":
     """Ask the archive and keep the answer; a half one is never kept."""
     try:
         with _patience(TIMEOUT_S):
@@ -114,7 +121,9 @@ def _asked(query: str, url: str, kept: Path) -> Table:
     return table
 
 
-def _launch(query: str, url: str) -> Table:
+def _launch(query: str, url: str) -> "Table":
+    from astropy.table import Table  # noqa: PLC0415 - slow to import
+
     # Not astroquery.gaia: importing that asks the archive for its news, reachable or not.
     from astroquery.utils.tap import TapPlus  # noqa: PLC0415 - slow to import
 

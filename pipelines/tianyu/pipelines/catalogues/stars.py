@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import astropy.units as u
 import numpy as np
-from astropy.table import Column, MaskedColumn, Table
 from numpy.typing import NDArray
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import FloatArray
+
+if TYPE_CHECKING:  # slow to import, and most runs ask for no catalogue
+    from astropy.table import Column, MaskedColumn, Table
 
 J2000 = 2000.0
 
@@ -41,14 +43,14 @@ UCDS: Mapping[str, tuple[str, ...]] = {
 }
 """Unified content descriptors, as VOTables carry them; they come before names."""
 
-UNITS: Mapping[str, u.UnitBase] = {
-    "ra_deg": u.deg,
-    "dec_deg": u.deg,
-    "pm_ra_mas": u.mas / u.yr,
-    "pm_dec_mas": u.mas / u.yr,
-    "epoch": u.yr,
-    "magnitude": u.mag,
-    "colour": u.mag,
+UNITS: Mapping[str, str] = {
+    "ra_deg": "deg",
+    "dec_deg": "deg",
+    "pm_ra_mas": "mas / yr",
+    "pm_dec_mas": "mas / yr",
+    "epoch": "yr",
+    "magnitude": "mag",
+    "colour": "mag",
 }
 
 _VARIABLE = {"variable": 1.0, "true": 1.0, "1": 1.0, "constant": 0.0, "false": 0.0, "0": 0.0}
@@ -91,7 +93,7 @@ class CatalogueStars:
 
 
 def stars_of_table(
-    table: Table,
+    table: "Table",
     name: str,
     *,
     columns: Mapping[str, str] | None = None,
@@ -151,7 +153,7 @@ def stars_of_table(
     )
 
 
-def _choose(table: Table, wanted: Mapping[str, str]) -> dict[str, str]:
+def _choose(table: "Table", wanted: Mapping[str, str]) -> dict[str, str]:
     """Return the column of each field: as a person says, else by UCD, else by name."""
     unknown = sorted(set(wanted) - set(NAMES))
     if unknown:
@@ -177,7 +179,7 @@ def _choose(table: Table, wanted: Mapping[str, str]) -> dict[str, str]:
     return chosen
 
 
-def _numbers(column: Column | MaskedColumn, field: str, name: str) -> FloatArray:
+def _numbers(column: "Column | MaskedColumn", field: str, name: str) -> FloatArray:
     try:
         values = np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan)
     except (TypeError, ValueError) as error:
@@ -186,12 +188,12 @@ def _numbers(column: Column | MaskedColumn, field: str, name: str) -> FloatArray
             f"number throughout ({error}); give degrees, or name another column"
         ) from error
     unit = column.unit
-    if unit is not None and unit != u.dimensionless_unscaled and unit.is_equivalent(UNITS[field]):
+    if unit is not None and unit != "" and unit.is_equivalent(UNITS[field]):
         values = (values * unit).to_value(UNITS[field])
     return np.asarray(values, dtype=np.float64)
 
 
-def _flags(table: Table, column: str | None) -> FloatArray:
+def _flags(table: "Table", column: str | None) -> FloatArray:
     if column is None:
         return np.full(len(table), np.nan)
     # Gaia says VARIABLE, CONSTANT or NOT_AVAILABLE; others true and false.

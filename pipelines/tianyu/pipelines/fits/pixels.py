@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from tianyu.pipelines.fits.errors import FitsError
@@ -134,6 +133,8 @@ def _read_plain(stream: FitsStream, hdu: Hdu) -> Pixels:
 
 def _decode_tiles(stream: FitsStream, hdu: Hdu) -> Pixels:
     """Decode a tile-compressed image; integers come as stored, floats as meant."""
+    from astropy.io import fits  # noqa: PLC0415 - slow to import, and not for plain files
+
     tile = math.prod(hdu.cards.number(f"ZTILE{axis}") or 1.0 for axis in (1, 2))
     if tile > max_pixels():  # tiles are allocated whole, and may be larger than the image
         raise FitsError(f"{stream.name}: declares tiles of {tile:g} pixels; it is corrupt")

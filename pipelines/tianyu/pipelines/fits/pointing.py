@@ -4,10 +4,6 @@ import re
 import warnings
 from dataclasses import dataclass
 
-from astropy import units
-from astropy.coordinates import FK4, FK5, SkyCoord
-from astropy.time import Time
-
 from tianyu.pipelines.fits.angles import parse_angle, separation
 from tianyu.pipelines.fits.cards import Cards
 
@@ -112,6 +108,10 @@ def _to_icrs(cards: Cards, ra_deg: float, dec_deg: float) -> tuple[float, float,
         return ra_deg, dec_deg, ""
     if abs(equinox - 2000.0) <= _EQUINOX_TOLERANCE_YR:
         return ra_deg, dec_deg, ""
+    from astropy import units  # noqa: PLC0415 - slow to import, and rare
+    from astropy.coordinates import FK4, FK5, SkyCoord  # noqa: PLC0415
+    from astropy.time import Time  # noqa: PLC0415
+
     # By the standard, an equinox before 1984 without a system is FK4.
     is_fk4 = system.startswith("FK4") or (not system and equinox < 1984.0)
     with warnings.catch_warnings():

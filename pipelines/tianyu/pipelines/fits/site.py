@@ -10,9 +10,6 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from astropy import units
-from astropy.coordinates import EarthLocation
-
 from tianyu.pipelines.fits.angles import parse_angle, separation, wrap_180
 from tianyu.pipelines.fits.cards import Cards
 from tianyu.pipelines.fits.sidereal import Witness, find_witnesses
@@ -233,6 +230,9 @@ def _geocentric(cards: Cards, altitude_m: float | None, notes: list[str]) -> Sit
     if not _EARTH_RADIUS_RANGE_M[0] <= radius <= _EARTH_RADIUS_RANGE_M[1]:
         notes.append("the site is not known: no pair of latitude and longitude")
         return Site(None, None, altitude_m, tuple(notes))
+    from astropy import units  # noqa: PLC0415 - slow to import, and rare
+    from astropy.coordinates import EarthLocation  # noqa: PLC0415
+
     geodetic = EarthLocation.from_geocentric(*axes.values(), unit=units.m).geodetic
     return Site(
         float(geodetic.lat.deg), float(geodetic.lon.deg), float(geodetic.height.value), tuple(notes)

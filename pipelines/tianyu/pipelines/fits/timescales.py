@@ -3,8 +3,6 @@
 import warnings
 from datetime import datetime
 
-from astropy.time import Time
-
 _AS_UTC = frozenset({"UTC", "UT", "UT1", "GMT", "Z"})
 _SCALES = {"TAI": "tai", "IAT": "tai", "TT": "tt", "TDT": "tt", "ET": "tt", "TDB": "tdb"}
 
@@ -47,6 +45,8 @@ def to_utc(moment: datetime, scale: str) -> datetime:
         return moment
     if name not in _SCALES:
         raise ValueError(f"time scale {scale!r} is not known; known are UTC, TAI, TT and TDB")
+    from astropy.time import Time  # noqa: PLC0415 - slow to import, and rare
+
     with warnings.catch_warnings():
         # "dubious year": leap seconds of the far future are not decided yet.
         warnings.filterwarnings("ignore", message="ERFA function")

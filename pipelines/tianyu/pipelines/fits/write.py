@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from astropy.io import fits
 
 from tianyu.pipelines.atomic import replacing
 from tianyu.pipelines.fits.hdus import BLOCK_BYTES
+from tianyu.pipelines.fits.plaincards import plain_card
 from tianyu.pipelines.science.arrays import AnyArray
 
 _BITPIX = {
     "u1": 8, "i2": 16, "u2": 16, "i4": 32, "u4": 32, "i8": 64, "f4": -32, "f8": -64,
 }  # fmt: skip
+_PRIMARY = "SIMPLE  =                    T / conforms to the FITS standard"
+_EXTENSION = "XTENSION= 'IMAGE   '           / image extension"
 _ZERO = {"u2": 2**15, "u4": 2**31}
 
 # Small enough for the second-level cache: bytes are turned, summed up and written there.
@@ -137,30 +139,30 @@ def _header_bytes(name: str, array: AnyArray, cards: Mapping[str, object] | None
             f"array {name!r} of shape {array.shape} and type {array.dtype} cannot be written; "
             "two-dimensional integers, booleans, float32 and float64 can"
         )
-    header = fits.Header()
-    if cards is None:
-        header["XTENSION"] = ("IMAGE", "image extension")
-    else:
-        header["SIMPLE"] = (True, "conforms to the FITS standard")
-    header["BITPIX"] = _BITPIX[code]
-    header["NAXIS"] = 2
-    header["NAXIS1"], header["NAXIS2"] = array.shape[1], array.shape[0]
-    if cards is None:
-        header["PCOUNT"], header["GCOUNT"] = 0, 1
-    else:
-        header["EXTEND"] = True
+    first = _PRIMARY if cards is not None else _EXTENSION
+    structure: list[tuple[str, object]] = [("BITPIX", _BITPIX[code]), ("NAXIS", 2)]
+    structure += [("NAXIS1", array.shape[1]), ("NAXIS2", array.shape[0])]
+    structure += [("PCOUNT", 0), ("GCOUNT", 1)] if cards is None else [("EXTEND", True)]
     if code in _ZERO:
-        header["BSCALE"], header["BZERO"] = 1, _ZERO[code]
-    header["EXTNAME"] = name
-    for keyword, value in (cards or {}).items():
-        if keyword.upper() not in _STRUCTURAL:
-            _add_card(header, keyword, value)
-    return str(header.tostring()).encode("ascii")
+        structure += [("BSCALE", 1), ("BZERO", _ZERO[code])]
+    structure.append(("EXTNAME", name))
+    others = [(k.upper(), v) for k, v in (cards or {}).items() if k.upper() not in _STRUCTURAL]
+    text = f"{first:80}{_cards([*structure, *others])}{'END':80}"
+    return (text + " " * (-len(text) % BLOCK_BYTES)).encode("ascii")
 
 
-def _add_card(header: fits.Header, keyword: str, value: object) -> None:
-    key = keyword.upper() if len(keyword) <= 8 else f"HIERARCH {keyword.upper()}"
-    try:
-        header[key] = value
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"card {keyword} = {value!r} cannot be written: {error}") from error
+def _cards(values: Sequence[tuple[str, object]]) -> str:
+    plain = [plain_card(keyword, value) for keyword, value in values]
+    known = [card for card in plain if card is not None]
+    if len(known) == len(plain) and len({keyword for keyword, _ in values}) == len(plain):
+        return "".join(known)
+    from astropy.io.fits import Header  # noqa: PLC0415 - slow to import, and rare
+
+    header = Header()
+    for keyword, value in values:
+        key = keyword if len(keyword) <= 8 else f"HIERARCH {keyword}"
+        try:
+            header[key] = value
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"card {keyword} = {value!r} cannot be written: {error}") from error
+    return str(header.tostring(endcard=False, padding=False))

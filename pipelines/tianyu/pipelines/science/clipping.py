@@ -10,6 +10,9 @@ CLIP_SIGMA = 5.0
 LEAST_FRAMES_TO_CLIP = 3
 """Of two values neither can be called the outlier."""
 
+MOST_EXCHANGED = 12
+"""Of more frames than this, pixels are sorted one by one: exchanges grow with their square."""
+
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a normal distribution in units of its median absolute deviation."""
 
@@ -38,11 +41,37 @@ def near_median(values: FloatImage, n_sigma: float = CLIP_SIGMA) -> BoolArray:
     >>> near_median(rows)[:, 0, 2].tolist()
     [True, False, True]
     """
-    departure = np.abs(values - np.median(values, axis=0))
+    departure = np.abs(values - median_of_few(values))
     # A handful of values says little about its own noise: at least that of the row, from
     # differences of successive frames. Rows, not strips: the strips' size must not matter.
     steps = np.nan_to_num(np.abs(np.diff(values, axis=0)))
     of_row = np.median(steps, axis=(0, 2), keepdims=True)[0] / np.sqrt(2)
-    sigma = MAD_TO_SIGMA * np.maximum(np.median(departure, axis=0), of_row)
+    sigma = MAD_TO_SIGMA * np.maximum(median_of_few(departure), of_row)
     near: BoolArray = ~(departure > n_sigma * sigma)  # NaN counts as near, and shows in the mean
     return near
+
+
+def median_of_few(values: FloatImage) -> FloatImage:
+    """Return the medians along the first axis; as of :func:`numpy.median`, NaN of any NaN.
+
+    A few frames are sorted by exchanging whole frames, half a dozen times as fast as pixel by
+    pixel.
+
+    Examples
+    --------
+    >>> median_of_few(np.float32([[1, 9], [3, 7], [2, 8]])).tolist()
+    [2.0, 8.0]
+    """
+    n = len(values)
+    if n > MOST_EXCHANGED:
+        return np.asarray(np.median(values, axis=0))
+    ordered = list(values)
+    # Odd-even transposition: n rounds sort n numbers.
+    for turn in range(n):
+        for i in range(turn % 2, n - 1, 2):
+            low, high = ordered[i], ordered[i + 1]
+            ordered[i], ordered[i + 1] = np.minimum(low, high), np.maximum(low, high)
+    median: FloatImage = ordered[n // 2]
+    if n % 2 == 0:
+        median = (ordered[n // 2 - 1] + median) / np.float32(2.0)
+    return median

@@ -10,7 +10,6 @@ import importlib.util
 import math
 
 import numpy as np
-from scipy.ndimage import binary_dilation
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import BoolArray, FloatImage, MaskImage
@@ -118,5 +117,7 @@ def _passed_over(mask: MaskImage) -> BoolArray:
     """Pixels that are marked already, and the rims of saturated stars."""
     full = (mask & np.uint8(MaskBit.SATURATED)) != 0
     if full.any():
+        from scipy.ndimage import binary_dilation  # noqa: PLC0415 - slow to import, and rare
+
         full = binary_dilation(full, iterations=BESIDE_SATURATED_PIX)
     return np.asarray((mask != 0) | full)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import sep
-from scipy.signal import oaconvolve
+from scipy.ndimage import convolve1d
 
 from tianyu.pipelines.science.arrays import AnyArray, BoolArray, FloatArray, FloatImage
 from tianyu.pipelines.science.gaussian import FWHM_PER_SIGMA
@@ -106,7 +106,7 @@ def filtered_noise(
     searched : ndarray of bool, shape (ny, nx)
         Pixels that count.
     kernel : ndarray, shape (ky, kx)
-        The filter.
+        The filter: a column times a row, of sum 1.
 
     Returns
     -------
@@ -114,7 +114,9 @@ def filtered_noise(
         1 for white noise.
     """
     height = np.where(searched, pixels / noise, np.float32(0.0)).astype(np.float32)
-    filtered = oaconvolve(height, kernel.astype(np.float32), mode="same")[searched]
+    for axis in (0, 1):
+        height = convolve1d(height, kernel.sum(axis=1 - axis), axis=axis, mode="constant")
+    filtered = height[searched]
     below = -filtered[filtered < 0.0]
     if below.size < LEAST_BELOW * filtered.size:
         return 1.0

@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import pdtrc
 
 from tianyu.pipelines.science.arrays import FloatArray
 
@@ -59,6 +58,8 @@ def propose_lines(x: FloatArray, y: FloatArray, n_places: int, radius: float) ->
     """
     if not len(x):
         return []
+    from scipy.special import pdtrc  # noqa: PLC0415 - slow to import; most runs seek no trails
+
     angle = np.asarray(np.arange(0.0, math.pi, 1.0 / radius), dtype=np.float64)
     half = math.ceil(radius) + 2
     cell = np.floor(np.outer(np.cos(angle), x) + np.outer(np.sin(angle), y)).astype(np.int64)

@@ -7,14 +7,14 @@ next. Both equal the standard deviation for white Gaussian noise.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy.special import ndtri
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import FloatArray, IntArray
 
-MAD_TO_SIGMA = float(1.0 / ndtri(0.75))
+MAD_TO_SIGMA = 1.0 / NormalDist().inv_cdf(0.75)
 """Standard deviation of a Gaussian over its median absolute deviation, 1.4826."""
 
 N_BRIGHTNESS_CLASSES = 3

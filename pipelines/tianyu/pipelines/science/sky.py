@@ -14,11 +14,10 @@ from typing import Self
 import numpy as np
 import sep
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, MaskImage
-from tianyu.pipelines.science.meshspline import interpolate
+from tianyu.pipelines.science.meshspline import curvatures, interpolate, spline_terms
 
 _MAGIC = b"TSKY"
 _VERSION = 1
@@ -307,12 +306,13 @@ def spline_weights(n_nodes: int, box: int, position: FloatArray) -> FloatArray:
     A natural cubic spline is linear in its nodes, so a matrix does for every mesh; beyond the
     outermost nodes it is a straight line.
     """
-    if n_nodes == 1:
-        return np.ones((position.size, 1))
-    nodes = (np.arange(n_nodes) + 0.5) * box - 0.5
-    spline = CubicSpline(nodes, np.eye(n_nodes), bc_type="natural")
-    inside = np.clip(position, nodes[0], nodes[-1])
-    weights: FloatArray = spline(inside) + (position - inside)[:, None] * spline(inside, 1)
+    nodes, terms = spline_terms(n_nodes, box, position)
+    of_values, of_curvatures = np.zeros((2, position.size, n_nodes))
+    rows = np.arange(position.size)
+    for node, value, curvature in zip(nodes, terms[:2], terms[2:], strict=True):
+        of_values[rows, node] += value
+        of_curvatures[rows, node] += curvature
+    weights: FloatArray = of_values + of_curvatures @ curvatures(n_nodes)
     return weights
 
 

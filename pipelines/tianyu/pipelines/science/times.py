@@ -21,10 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+import erfa  # type: ignore[import-untyped]  # published without types
 import numpy as np
-from astropy.time import Time
-from astropy.utils.exceptions import AstropyWarning
-from erfa import ErfaWarning  # type: ignore[import-untyped]  # published without types
 from numpy.typing import NDArray
 
 from tianyu.pipelines.errors import UnusableDataError
@@ -147,15 +145,15 @@ def frame_times(
     columns = np.full((9, utc_mid.size), np.nan)
     if known.any():
         with _future_allowed():
-            times = Time(utc_mid[known], scale="utc")
-            columns[0, known] = times.jd
+            jd_utc = _julian_date(utc_mid[known])
+            columns[0, known] = jd_utc[0] + jd_utc[1]
             site = _site(latitude_deg, longitude_deg, altitude_m)
             axes = _axes_of_field(ra_deg, dec_deg)
             if site is not None and axes is not None:
-                observer = observer_at((times.jd1, times.jd2), **site, rotation=rotation)
+                observer = observer_at(jd_utc, **site, rotation=rotation)
                 columns[1:4, known] = _barycentric(observer, axes)
                 columns[4, known] = _airmass(observer, axes[0])
-                columns[5, known] = _heliocentric(times, observer, axes[0])
+                columns[5, known] = _heliocentric(jd_utc, observer, axes[0])
                 columns[6:9, known] = moon_at(observer, axes[0])
     return FrameTimes(utc_mid, *columns)
 
@@ -185,9 +183,29 @@ def _mid_exposure(
 def _future_allowed() -> Iterator[None]:
     """Keep quiet about dates whose leap seconds are not known yet, and cannot be."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
-        warnings.simplefilter("ignore", ErfaWarning)
+        warnings.simplefilter("ignore", erfa.ErfaWarning)
         yield
+
+
+def _julian_date(utc: NDArray[np.datetime64]) -> tuple[FloatArray, FloatArray]:
+    """Return whole days and the rest, from −0.5 to 0.5, of moments that are known.
+
+    As of ERFA: a day with a leap second is longer, and its fractions count less.
+    """
+    day = utc.astype("datetime64[D]")
+    month = utc.astype("datetime64[M]")
+    microseconds = (utc - day).astype(np.int64)
+    at_midnight, rest = erfa.dtf2d(
+        "UTC",
+        utc.astype("datetime64[Y]").astype(np.int64) + 1970,
+        month.astype(np.int64) % 12 + 1,
+        (day - month).astype(np.int64) + 1,
+        microseconds // 3_600_000_000,
+        microseconds // 60_000_000 % 60,
+        microseconds % 60_000_000 / 1e6,
+    )
+    whole = np.round(at_midnight + rest)
+    return whole, (at_midnight - whole) + rest
 
 
 def _site(
@@ -235,10 +253,12 @@ def _barycentric(observer: Observer, axes: FloatArray) -> tuple[FloatArray, Floa
     return bjd, travel[1] * per_degree, travel[2] * per_degree
 
 
-def _heliocentric(times: Time, observer: Observer, centre: FloatArray) -> FloatArray:
+def _heliocentric(
+    jd_utc: tuple[FloatArray, FloatArray], observer: Observer, centre: FloatArray
+) -> FloatArray:
     """Return the Julian date in UTC at which the light passes the sun."""
     travel = along(observer.heliocentric_au, centre) * AU_LIGHT_DAYS
-    return np.asarray(times.jd1 + (times.jd2 + travel))
+    return np.asarray(jd_utc[0] + (jd_utc[1] + travel))
 
 
 def _airmass(observer: Observer, centre: FloatArray) -> FloatArray:

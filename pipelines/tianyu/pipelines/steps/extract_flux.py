@@ -31,7 +31,8 @@ from tianyu.pipelines.flux_plan import (
     surroundings_of,
 )
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
-from tianyu.pipelines.frames import find_product_of, raw_frames
+from tianyu.pipelines.frames import FrameFile, find_product_of, raw_frames
+from tianyu.pipelines.lists import read_list
 from tianyu.pipelines.measuring import FrameBuffers, MeasuredFrame, remeasure_frame
 from tianyu.pipelines.passing_light import (
     PassingLight,
@@ -154,14 +155,29 @@ def _calibrated(
 def load_pattern(context: StepContext, birth: int | None) -> FloatImage | None:
     """Return the fixed pattern that a process measured, if it found enough frames for one."""
     file = None if birth is None else find_product_of(context, birth, "fixed_pattern")
-    return None if file is None else read_pattern(file.path)
+    return None if file is None else read_pattern(context, file)
+
+
+def read_pattern(context: StepContext, file: FrameFile) -> FloatImage:
+    """Return a pattern; it is read once per child process, not once per chunk."""
+    misses = _read_pattern.cache_info().misses
+    is_list = bool(file.header.get("is_list", False))
+    pattern, n_bytes = _read_pattern(file.path, file.shape, is_list)
+    if _read_pattern.cache_info().misses > misses:
+        context.traffic.read += n_bytes
+    return pattern
 
 
 # A product's path holds the process and attempt that made it, so it never changes its content.
 @lru_cache(maxsize=1)
-def read_pattern(path: Path) -> FloatImage:
-    """Read a pattern once per child process, not once per chunk."""
-    return np.asarray(read_pixels(path), dtype=np.float32)
+def _read_pattern(path: Path, shape: tuple[int, int], is_list: bool) -> tuple[FloatImage, int]:
+    if not is_list:  # as versions before wrote it
+        pattern = read_pixels(path)
+        return np.asarray(pattern, dtype=np.float32), pattern.nbytes
+    corrected, n_bytes = read_list(path, "PATTERN")
+    pattern = np.zeros(shape, np.float32)
+    corrected.put(pattern)
+    return pattern, n_bytes
 
 
 def _note_problems(connection: Connection, run_id: int, problems: Mapping[int, str]) -> None:

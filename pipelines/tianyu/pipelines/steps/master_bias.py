@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
+from tianyu.pipelines.bad_pixel_lists import CARD, bad_pixel_list
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.frames import raw_frames
 from tianyu.pipelines.products import Products
@@ -37,7 +38,9 @@ def make_master_bias(parameters: MasterBias, context: StepContext) -> Products:
     pair = [read(0, height) for read in biases.readers[:N_PAIR]]
     if len(pair) == N_PAIR:
         header["read_noise_adu"] = read_noise_of_pair(*pair)
-    arrays = [("BIAS", pixels)]
+    bad = bad_pixel_list("bias", pixels)
+    header[CARD] = bool(bad)
+    arrays = [("BIAS", pixels), *bad]
     save_image(context, products, "master_bias", arrays, header=header, exposure_s=0.0)
     note_left_out(products, context.run_id, biases.left_out)
     return products

@@ -1,10 +1,12 @@
 """Master dark: what the detector counts without light in one exposure time."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
+from tianyu.pipelines.bad_pixel_lists import CARD, bad_pixel_list
 from tianyu.pipelines.calibration import Calibration
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.errors import UnusableDataError
@@ -41,12 +43,14 @@ def make_master_dark(parameters: MasterDark, context: StepContext) -> Products:
     if bias_birth is not None:
         pixels = pixels - read_frame(context, product_of(context, bias_birth, "master_bias"))
     products = Products()
-    header = {
+    header: dict[str, Any] = {
         "n_frames": len(darks.frames),
         "frames": [frame.image_id for frame in darks.frames],
         "bias_subtracted": bias_birth is not None,
     }
-    arrays = [("DARK", pixels)]
+    bad = bad_pixel_list("dark", pixels)
+    header[CARD] = bool(bad)
+    arrays = [("DARK", pixels), *bad]
     save_image(context, products, "master_dark", arrays, header=header, exposure_s=exposure_s)
     note_left_out(products, context.run_id, darks.left_out)
     return products

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from tianyu.pipelines.bad_pixel_lists import CARD, bad_pixel_list
 from tianyu.pipelines.calibration import Calibration, dark_scale
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.fits import FlatKind
@@ -77,7 +78,9 @@ def make_master_flat(parameters: MasterFlat, context: StepContext) -> Products:
         header |= {"measured_gain_e_per_adu": gain.e_per_adu, "measured_gain_error": gain.error}
         # Photons of all flats make the response uncertain, pixel by pixel.
         header["pixel_noise"] = 1 / math.sqrt(gain.e_per_adu * float(sum(flat.levels)))
-    save_image(context, products, "master_flat", [("FLAT", flat.pixels)], header=header)
+    bad = bad_pixel_list("flat", flat.pixels)
+    header[CARD] = bool(bad)
+    save_image(context, products, "master_flat", [("FLAT", flat.pixels), *bad], header=header)
     how_made = _how_made(flat, stated, parameters.method)
     products.then(lambda connection: add_notes(connection, context.run_id, {"flat": how_made}))
     note_left_out(products, context.run_id, flats.left_out)
