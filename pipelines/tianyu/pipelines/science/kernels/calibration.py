@@ -91,14 +91,56 @@ def calibrate_rows(
     pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
         Written.
     """
-    nx = raw.shape[1]
-    nothing, level, one = (
-        np.zeros(nx, np.float32),
-        np.zeros(nx, np.float32),
-        np.ones(nx, np.float32),
-    )
-    no_bits = np.zeros(nx, np.uint8)
+    work, no_bits = neutral_rows(raw.shape[1])
     for y in range(first, last):
+        calibrate_row(
+            raw,
+            y,
+            overscan,
+            offset,
+            response,
+            fixed_mask,
+            saturation,
+            saturated_bit,
+            work,
+            no_bits,
+            pixels,
+            mask,
+        )
+
+
+@compiled
+def neutral_rows(nx: int) -> tuple[FloatImage, MaskImage]:
+    """Return rows that change nothing: three of float32, of 0, 0 and 1, and one without bits."""
+    work = np.zeros((3, nx), np.float32)
+    work[2] = 1.0
+    return work, np.zeros(nx, np.uint8)
+
+
+@compiled
+def calibrate_row(
+    raw: AnyArray,
+    y: int,
+    overscan: FloatImage,
+    offset: FloatImage,
+    response: FloatImage,
+    fixed_mask: MaskImage,
+    saturation: int,
+    saturated_bit: int,
+    work: FloatImage,
+    no_bits: MaskImage,
+    pixels: FloatImage,
+    mask: MaskImage,
+) -> None:
+    """Calibrate one row, as :func:`calibrate_rows` does all.
+
+    `work` and `no_bits` are those of :func:`neutral_rows`; the second row of `work` is written.
+    """
+    nx = raw.shape[1]
+    if overscan.size == 0 and offset.size and response.size:
+        _scale_row(raw[y], offset[y], response[y], pixels[y])
+    else:
+        nothing, level, one = work[0], work[1], work[2]
         _fill_overscan(overscan, y, level)
         _calibrate_run(
             raw[y],
@@ -111,8 +153,17 @@ def calibrate_rows(
             0,
             nx,
         )
-        fixed = fixed_mask[y] if fixed_mask.size else no_bits
-        _mark_run(raw[y], fixed, saturation, saturated_bit, mask[y], 0, nx)
+    fixed = fixed_mask[y] if fixed_mask.size else no_bits
+    _mark_run(raw[y], fixed, saturation, saturated_bit, mask[y], 0, nx)
+
+
+@compiled
+def _scale_row(
+    counts: AnyArray, offset: FloatImage, response: FloatImage, pixels: FloatImage
+) -> None:
+    """Write ``(S − offset) · response``: what :func:`_calibrate_run` does, with nothing else."""
+    for x in range(np.uint64(counts.size)):
+        pixels[x] = (np.float32(counts[x]) - offset[x]) * response[x]
 
 
 @compiled
