@@ -95,9 +95,9 @@ def count_places(
     histograms : ndarray of int32, shape (mx · COUNTED,)
         Changed.
     ahead : tuple of six ndarray, shape (ny · nx,) or (0,)
-        What the next row needs: asked for meanwhile, since counting leaves the memory idle.
+        What a later row needs: asked for meanwhile, since counting leaves the memory idle.
     following : int
-        First element of the next row.
+        First element of that row.
     """
     first, second, third, fourth, fifth, sixth = ahead
     width = TOGETHER * box_x

@@ -4,7 +4,7 @@ import numpy as np
 
 from tianyu.pipelines.science.arrays import AnyArray, FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
-from tianyu.pipelines.science.kernels.prefetch import RUN, fetch_run
+from tianyu.pipelines.science.kernels.prefetch import ROWS_AHEAD, RUN, fetch_run
 from tianyu.pipelines.science.kernels.skyimage import sky_run
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.peaks import ISOLATION_PIX
@@ -70,7 +70,7 @@ def _subtract_row(values: FloatImage, first: int, row: FloatImage, tops: AnyArra
     """Take the sky off a row that begins at that flat index, and find the tops of its segments."""
     nx, ordered = row.size, values.view(np.int32)
     for start in range(0, nx, SEGMENT):
-        fetch_run(values, first - nx + start)
+        fetch_run(values, first - ROWS_AHEAD * nx + start)
         # Without a sign, which an index that counts from the end has.
         for x in range(np.uint64(start), np.uint64(min(nx, start + SEGMENT))):
             values[np.uint64(first) + x] -= row[x]

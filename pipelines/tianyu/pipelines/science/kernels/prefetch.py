@@ -14,6 +14,10 @@ from tianyu.pipelines.science.kernels.jit import compiled
 RUN = 64
 """Elements that are asked for at once: whole cache lines of any type."""
 
+ROWS_AHEAD = 2
+"""Rows of pixels from the one that is worked on to the one that is asked for: with one, memory is
+still waited for; more gain nothing."""
+
 _LINE_BYTES = 64
 
 

@@ -29,6 +29,7 @@ from tianyu.pipelines.science.kernels.boxcounts import (
 )
 from tianyu.pipelines.science.kernels.calibration import calibrate_row, neutral_rows
 from tianyu.pipelines.science.kernels.jit import compiled
+from tianyu.pipelines.science.kernels.prefetch import ROWS_AHEAD
 from tianyu.pipelines.science.kernels.probes import (
     PROBES_PER_AXIS,
     gather_probes,
@@ -117,7 +118,7 @@ def calibrate_and_measure(
                 calibrate_row(raw, y, *how, pixels, mask)
             # Whole rows of pixels: 64 at a time cost more than twice as much.
             find_places(pixels[y], mask[y], zero, per_width, counter, places)
-            count_places(places, box_x, histograms, ahead, (y + 1) * nx)
+            count_places(places, box_x, histograms, ahead, (y + ROWS_AHEAD) * nx)
         for i in range(n_boxes):
             edges = first, last, i * box_x, min((i + 1) * box_x, nx)
             histogram = histograms[COUNTED * i : COUNTED * (i + 1)]
