@@ -53,16 +53,15 @@ def subtract_sky(
     # Of the last rows: those about a maximum must be without their sky before it is looked for.
     tops = np.empty((2 * ISOLATION_PIX, -(-nx // SEGMENT)), np.int32)
     found, n = np.empty(2 * nx, np.int64), 0
-    # Upwards: the last rows are the ones that are still near when the frame has been calibrated.
-    for y in range(ny - 1, -1, -1):
+    for y in range(ny):
         sky_run(cubics[y], box, places, 0, row.size, row)
         _subtract_row(values, y * nx, row, tops[y % len(tops)])
-        if y < ny - 2 * ISOLATION_PIX:
-            done = y + ISOLATION_PIX
+        if y >= 2 * ISOLATION_PIX:
+            done = y - ISOLATION_PIX
             top = tops[done % len(tops)]
             n += _search_row(values, bits, nx, done, top, threshold, least, min_area, found[n:])
             found = _with_room(found, n, nx)
-    return np.sort(found[:n])
+    return found[:n].copy()
 
 
 @compiled
@@ -70,7 +69,7 @@ def _subtract_row(values: FloatImage, first: int, row: FloatImage, tops: AnyArra
     """Take the sky off a row that begins at that flat index, and find the tops of its segments."""
     nx, ordered = row.size, values.view(np.int32)
     for start in range(0, nx, SEGMENT):
-        fetch_run(values, first - ROWS_AHEAD * nx + start)
+        fetch_run(values, first + ROWS_AHEAD * nx + start)
         # Without a sign, which an index that counts from the end has.
         for x in range(np.uint64(start), np.uint64(min(nx, start + SEGMENT))):
             values[np.uint64(first) + x] -= row[x]

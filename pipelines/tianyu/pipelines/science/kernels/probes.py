@@ -17,6 +17,40 @@ def probe_row(i: int, first: int, last: int) -> int:
 
 
 @compiled
+def _probe_column(i: int, j: int, left: int, right: int) -> int:
+    """Return the column of probe j of row i of a box."""
+    # Staggered, or all would lie in the same few columns.
+    place = 2 * j * PROBES_PER_AXIS + 2 * i + 1
+    return left + place * (right - left) // (2 * PROBES_PER_AXIS * PROBES_PER_AXIS)
+
+
+@compiled
+def guess_box(
+    pixels: FloatImage, mask: MaskImage, edges: tuple[int, int, int, int]
+) -> tuple[float, float]:
+    """Guess the median and the noise of one box, as :func:`guess_scales` does of all of a row.
+
+    Parameters
+    ----------
+    pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
+    edges : tuple of int
+        First row, row after the last, first column, column after the last.
+    """
+    first, last, left, right = edges
+    probes, n = np.full(PROBES_PER_AXIS * PROBES_PER_AXIS, np.float32(np.inf)), 0
+    for i in range(PROBES_PER_AXIS):
+        y = probe_row(i, first, last)
+        for j in range(PROBES_PER_AXIS):
+            x = _probe_column(i, j, left, right)
+            if mask[y, x] == 0 and np.isfinite(pixels[y, x]):
+                probes[n] = pixels[y, x]
+                n += 1
+    if n < PROBES_PER_AXIS:
+        n = _first_good(pixels, mask, edges, probes)
+    return _centre_and_scale(np.sort(probes), n)
+
+
+@compiled
 def gather_probes(
     pixels: FloatImage,
     mask: MaskImage,
@@ -53,10 +87,7 @@ def gather_probes(
         for box in range(counts.size):
             left, right = box * box_x, min((box + 1) * box_x, pixels.shape[1])
             for j in range(PROBES_PER_AXIS):
-                # Staggered, or all would lie in the same few columns.
-                x = left + (2 * j * PROBES_PER_AXIS + 2 * i + 1) * (right - left) // (
-                    2 * PROBES_PER_AXIS * PROBES_PER_AXIS
-                )
+                x = _probe_column(i, j, left, right)
                 if mask[y, x] == 0 and np.isfinite(pixels[y, x]):
                     probes[counts[box], box] = pixels[y, x]
                     counts[box] += 1

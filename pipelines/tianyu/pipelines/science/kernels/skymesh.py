@@ -33,6 +33,7 @@ from tianyu.pipelines.science.kernels.prefetch import ROWS_AHEAD
 from tianyu.pipelines.science.kernels.probes import (
     PROBES_PER_AXIS,
     gather_probes,
+    guess_box,
     guess_scales,
     least_scale,
     probe_row,
@@ -176,10 +177,10 @@ def _measure_box(
     histogram: AnyArray,
     sums: AnyArray,
 ) -> tuple[float, float]:
-    """Return sky and noise of a box whose pixels were counted by the steps of the probes' scale.
+    """Return sky and noise of a box whose pixels were counted by the steps of the guessed scale.
 
-    The histogram is summed up over its four counters, and made again where it is far too narrow
-    or too coarse.
+    The histogram is summed up over its four counters, and made again where it lies elsewhere, or
+    is far too narrow or too coarse.
     """
     first, last, left, right = edges
     n = (last - first) * (right - left)
@@ -189,9 +190,15 @@ def _measure_box(
             break
         zero, width = steps_about(centre, scale)
         join_counters(histogram)
-        if n - histogram[PLACES - 1] < LEAST_GOOD_FRACTION * n:
+        n_good = n - histogram[PLACES - 1]
+        if n_good < LEAST_GOOD_FRACTION * n:
             break
         _accumulate(histogram, sums)
+        if 2 * sums[0, LEVELS] < n_good:
+            # Half of the probes at least lie within what they have guessed.
+            centre, scale = guess_box(pixels, mask, edges)
+            count_box(pixels, mask, edges, *steps_about(centre, scale), histogram)
+            continue
         mode, median, spread = _clipped_mode(sums)
         level = zero + width * mode
         sigma = width * spread
