@@ -104,8 +104,8 @@ def test_the_mesh_looks_past_masked_boxes():
 
 
 @pytest.mark.parametrize("saturated_rows", [0, 75])
-def test_the_mesh_follows_a_sky_that_is_nothing_like_the_boxes_above(saturated_rows):
-    """They tell where to begin to count: a step up, one down, ten times the noise, and hardly any.
+def test_the_mesh_follows_a_sky_that_jumps(saturated_rows):
+    """A step up, one down, ten times the noise, and hardly any.
 
     Saturated pixels take the whole of a box, and a part of the one below.
     """

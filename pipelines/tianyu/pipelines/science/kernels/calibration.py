@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,6 +16,11 @@ SEGMENT = 64
 
 NEVER = 2**31
 """Counts that no pixel of 16 bits reaches."""
+
+HowToCalibrate: TypeAlias = tuple[
+    FloatImage, FloatImage, FloatImage, MaskImage, int, int, FloatImage, MaskImage
+]
+"""What stays the same for all rows of a frame; see :func:`calibrate_row`."""
 
 _NO_FLOATS = np.empty((0, 0), np.float32)
 _NO_BITS = np.empty((0, 0), np.uint8)
@@ -92,21 +98,9 @@ def calibrate_rows(
         Written.
     """
     work, no_bits = neutral_rows(raw.shape[1])
+    how = overscan, offset, response, fixed_mask, saturation, saturated_bit, work, no_bits
     for y in range(first, last):
-        calibrate_row(
-            raw,
-            y,
-            overscan,
-            offset,
-            response,
-            fixed_mask,
-            saturation,
-            saturated_bit,
-            work,
-            no_bits,
-            pixels,
-            mask,
-        )
+        calibrate_row(raw, y, how, pixels, mask)
 
 
 @compiled
@@ -119,23 +113,21 @@ def neutral_rows(nx: int) -> tuple[FloatImage, MaskImage]:
 
 @compiled
 def calibrate_row(
-    raw: AnyArray,
-    y: int,
-    overscan: FloatImage,
-    offset: FloatImage,
-    response: FloatImage,
-    fixed_mask: MaskImage,
-    saturation: int,
-    saturated_bit: int,
-    work: FloatImage,
-    no_bits: MaskImage,
-    pixels: FloatImage,
-    mask: MaskImage,
+    raw: AnyArray, y: int, how: HowToCalibrate, pixels: FloatImage, mask: MaskImage
 ) -> None:
     """Calibrate one row, as :func:`calibrate_rows` does all.
 
-    `work` and `no_bits` are those of :func:`neutral_rows`; the second row of `work` is written.
+    Parameters
+    ----------
+    raw, pixels, mask
+        As of :func:`calibrate_rows`.
+    y : int
+        Number of the row.
+    how : tuple
+        The arguments of :func:`calibrate_rows` from `overscan` to `saturated_bit`, and both arrays
+        of :func:`neutral_rows`. The second row of the former is written.
     """
+    overscan, offset, response, fixed_mask, saturation, saturated_bit, work, no_bits = how
     nx = raw.shape[1]
     if overscan.size == 0 and offset.size and response.size:
         _scale_row(raw[y], offset[y], response[y], pixels[y])

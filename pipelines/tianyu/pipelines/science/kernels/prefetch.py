@@ -68,4 +68,4 @@ def fetch_run(array: AnyArray, first: int) -> None:
     for i in range(
         np.uint64(first), np.uint64(first + RUN), np.uint64(_LINE_BYTES // array.itemsize)
     ):
-        _prefetch(array, i)
+        _prefetch(array, i)  # type: ignore[call-arg]  # the compiler gives the first one

@@ -17,40 +17,6 @@ def probe_row(i: int, first: int, last: int) -> int:
 
 
 @compiled
-def _probe_column(i: int, j: int, left: int, right: int) -> int:
-    """Return the column of probe j of row i of a box."""
-    # Staggered, or all would lie in the same few columns.
-    place = 2 * j * PROBES_PER_AXIS + 2 * i + 1
-    return left + place * (right - left) // (2 * PROBES_PER_AXIS * PROBES_PER_AXIS)
-
-
-@compiled
-def guess_box(
-    pixels: FloatImage, mask: MaskImage, edges: tuple[int, int, int, int]
-) -> tuple[float, float]:
-    """Guess the median and the noise of one box, as :func:`guess_scales` does of all of a row.
-
-    Parameters
-    ----------
-    pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
-    edges : tuple of int
-        First row, row after the last, first column, column after the last.
-    """
-    first, last, left, right = edges
-    probes, n = np.full(PROBES_PER_AXIS * PROBES_PER_AXIS, np.float32(np.inf)), 0
-    for i in range(PROBES_PER_AXIS):
-        y = probe_row(i, first, last)
-        for j in range(PROBES_PER_AXIS):
-            x = _probe_column(i, j, left, right)
-            if mask[y, x] == 0 and np.isfinite(pixels[y, x]):
-                probes[n] = pixels[y, x]
-                n += 1
-    if n < PROBES_PER_AXIS:
-        n = _first_good(pixels, mask, edges, probes)
-    return _centre_and_scale(np.sort(probes), n)
-
-
-@compiled
 def gather_probes(
     pixels: FloatImage,
     mask: MaskImage,
@@ -87,7 +53,10 @@ def gather_probes(
         for box in range(counts.size):
             left, right = box * box_x, min((box + 1) * box_x, pixels.shape[1])
             for j in range(PROBES_PER_AXIS):
-                x = _probe_column(i, j, left, right)
+                # Staggered, or all would lie in the same few columns.
+                x = left + (2 * j * PROBES_PER_AXIS + 2 * i + 1) * (right - left) // (
+                    2 * PROBES_PER_AXIS * PROBES_PER_AXIS
+                )
                 if mask[y, x] == 0 and np.isfinite(pixels[y, x]):
                     probes[counts[box], box] = pixels[y, x]
                     counts[box] += 1
@@ -150,11 +119,6 @@ def _centre_and_scale(probes: FloatImage, n: int) -> tuple[float, float]:
     scale = 0.5 * (float(high) - float(low))
     if scale <= 0.0:
         scale = 0.25 * (float(probes[n - 1]) - float(probes[0]))
-    middle = float(probes[n // 2])
-    return middle, max(scale, least_scale(middle))
-
-
-@compiled
-def least_scale(level: float) -> float:
-    """Return the noise of a box without any: a thousandth of an ADU, or what a float32 can tell."""
-    return max(1e-3, 1e-5 * abs(level))
+    # A box without any noise: a thousandth of an ADU, or what a float32 can tell apart.
+    least = max(1e-3, 1e-5 * abs(float(probes[n // 2])))
+    return float(probes[n // 2]), max(scale, least)

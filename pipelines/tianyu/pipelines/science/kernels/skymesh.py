@@ -10,8 +10,6 @@ References
 .. [1] E. Bertin and S. Arnouts, 1996, A&AS 117, 393, section 2.
 """
 
-from typing import Any
-
 import numpy as np
 
 from tianyu.pipelines.science.arrays import AnyArray, BoolArray, FloatArray, FloatImage, MaskImage
@@ -27,15 +25,13 @@ from tianyu.pipelines.science.kernels.boxcounts import (
     lay_out,
     steps_about,
 )
-from tianyu.pipelines.science.kernels.calibration import calibrate_row, neutral_rows
+from tianyu.pipelines.science.kernels.calibration import HowToCalibrate, calibrate_row, neutral_rows
 from tianyu.pipelines.science.kernels.jit import compiled
 from tianyu.pipelines.science.kernels.prefetch import ROWS_AHEAD
 from tianyu.pipelines.science.kernels.probes import (
     PROBES_PER_AXIS,
     gather_probes,
-    guess_box,
     guess_scales,
-    least_scale,
     probe_row,
 )
 
@@ -49,9 +45,6 @@ CONVERGED = 1e-4
 
 SKEWED = 0.3
 """|mean − median| / σ from which a crowded box takes its median."""
-
-REACH_SIGMA = 4.0
-"""A histogram that ends nearer to the median than this is made again about it."""
 
 RESCALINGS = 8
 """The scale is guessed again so often at most where the probes were unlucky."""
@@ -107,16 +100,12 @@ def calibrate_and_measure(
     for k in range(level.shape[0]):
         first, last = k * box_y, min(ny, (k + 1) * box_y)
         is_done[:] = False
-        if k > 0 and _can_guess(level[k - 1], sigma[k - 1]):
-            # The sky of the boxes above; those of which it is not are counted again.
-            centre[:], scale[:] = level[k - 1], sigma[k - 1]
-        else:
-            _probe(raw, (first, last), how, pixels, mask, box_x, is_done, centre, scale)
+        _probe(raw, (first, last), how, pixels, mask, box_x, is_done, centre, scale)
         lay_out(centre, scale, box_x, zero, per_width, counter)
         histograms[:] = 0
         for y in range(first, last):
             if not is_done[y - first]:
-                calibrate_row(raw, y, *how, pixels, mask)
+                calibrate_row(raw, y, how, pixels, mask)
             # Whole rows of pixels: 64 at a time cost more than twice as much.
             find_places(pixels[y], mask[y], zero, per_width, counter, places)
             count_places(places, box_x, histograms, ahead, (y + ROWS_AHEAD) * nx)
@@ -129,19 +118,10 @@ def calibrate_and_measure(
 
 
 @compiled
-def _can_guess(level: FloatArray, sigma: FloatArray) -> bool:
-    """Tell whether the sky of a row of boxes is known well enough to count the next one by it."""
-    n = 0
-    for i in range(level.size):
-        n += 1 if sigma[i] > least_scale(level[i]) else 0
-    return n == level.size
-
-
-@compiled
 def _probe(
     raw: AnyArray,
     row_edges: tuple[int, int],
-    how: Any,
+    how: HowToCalibrate,
     pixels: FloatImage,
     mask: MaskImage,
     box_x: int,
@@ -154,7 +134,7 @@ def _probe(
     for i in range(PROBES_PER_AXIS):
         y = probe_row(i, first, last)
         if not is_done[y - first]:
-            calibrate_row(raw, y, *how, pixels, mask)
+            calibrate_row(raw, y, how, pixels, mask)
             is_done[y - first] = True
     probes = np.empty((PROBES_PER_AXIS * PROBES_PER_AXIS, centre.size), np.float32)
     n_probes = np.empty(centre.size, np.int32)
@@ -162,7 +142,7 @@ def _probe(
         # Others are needed for a guess.
         for y in range(first, last):
             if not is_done[y - first]:
-                calibrate_row(raw, y, *how, pixels, mask)
+                calibrate_row(raw, y, how, pixels, mask)
                 is_done[y - first] = True
     guess_scales(pixels, mask, row_edges, box_x, probes, n_probes, centre, scale)
 
@@ -177,10 +157,10 @@ def _measure_box(
     histogram: AnyArray,
     sums: AnyArray,
 ) -> tuple[float, float]:
-    """Return sky and noise of a box whose pixels were counted by the steps of the guessed scale.
+    """Return sky and noise of a box whose pixels were counted by the steps of the probes' scale.
 
-    The histogram is summed up over its four counters, and made again where it lies elsewhere, or
-    is far too narrow or too coarse.
+    The histogram is summed up over its four counters, and made again where it is far too narrow
+    or too coarse.
     """
     first, last, left, right = edges
     n = (last - first) * (right - left)
@@ -190,15 +170,9 @@ def _measure_box(
             break
         zero, width = steps_about(centre, scale)
         join_counters(histogram)
-        n_good = n - histogram[PLACES - 1]
-        if n_good < LEAST_GOOD_FRACTION * n:
+        if n - histogram[PLACES - 1] < LEAST_GOOD_FRACTION * n:
             break
         _accumulate(histogram, sums)
-        if 2 * sums[0, LEVELS] < n_good:
-            # Half of the probes at least lie within what they have guessed.
-            centre, scale = guess_box(pixels, mask, edges)
-            count_box(pixels, mask, edges, *steps_about(centre, scale), histogram)
-            continue
         mode, median, spread = _clipped_mode(sums)
         level = zero + width * mode
         sigma = width * spread
@@ -209,8 +183,6 @@ def _measure_box(
             centre, scale = middle, max(spread, 0.5) * width
         elif median <= 1.0 or median >= LEVELS - 1.0:
             centre, scale = middle, 4.0 * scale
-        elif min(median, LEVELS - median) < REACH_SIGMA * spread:
-            centre, scale = middle, max(spread, 0.5) * width
         else:
             break
         count_box(pixels, mask, edges, *steps_about(centre, scale), histogram)
