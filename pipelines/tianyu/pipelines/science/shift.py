@@ -167,7 +167,7 @@ def tally(
         return 0, bin_pix, (math.nan, math.nan), 0, 0, (math.nan, math.nan)
     bin_pix = max(bin_pix, max(float(np.ptp(dx)), float(np.ptp(dy))) / MAX_BINS_PER_AXIS)
     peak, n_votes, n_blocks = _highest_block(dx, dy, bin_pix)
-    return len(dx), bin_pix, peak, n_votes, n_blocks, _refine(dx, dy, peak, bin_pix)
+    return len(dx), bin_pix, peak, n_votes, n_blocks, refined(dx, dy, peak, bin_pix)
 
 
 def _check(reference_xy: FloatArray, frame_xy: FloatArray, bin_pix: float) -> None:
@@ -200,10 +200,18 @@ def _highest_block(
     return centre, int(blocks[best]), (nx - 1) * (ny - 1)
 
 
-def _refine(
-    dx: FloatArray, dy: FloatArray, peak: tuple[float, float], bin_pix: float
-) -> tuple[float, float]:
-    """Mean of the pairs about the peak, within a half-width that shrinks about their median."""
+def refined(dx: FloatArray, dy: FloatArray, peak: Point, bin_pix: float) -> Point:
+    """Return the mean of the pairs about the peak, within a half-width that shrinks.
+
+    Parameters
+    ----------
+    dx, dy : ndarray, shape (n,)
+        Shifts of pairs, pixels: at least of all those within a bin of the peak.
+    peak : tuple of float
+        Each time the width shrinks, about the median of those that were left.
+    bin_pix : float
+        Width of a bin, pixels.
+    """
     for bins in REFINE_HALF_WIDTH_BINS:
         near = (np.abs(dx - peak[0]) <= bins * bin_pix) & (np.abs(dy - peak[1]) <= bins * bin_pix)
         if not near.any():

@@ -1,27 +1,33 @@
-"""Votes of pairs of stars for a shift: counted and refined without arrays of all pairs in turns."""
+"""Votes of pairs of stars for a shift, counted pair by pair."""
+
+import math
 
 import numpy as np
 
 from tianyu.pipelines.science.arrays import FloatArray
 from tianyu.pipelines.science.kernels.jit import compiled
-from tianyu.pipelines.science.shift import MAX_BINS_PER_AXIS, REFINE_HALF_WIDTH_BINS
+from tianyu.pipelines.science.shift import (
+    MAX_BINS_PER_AXIS,
+    REFINE_HALF_WIDTH_BINS,
+    Point,
+    refined,
+)
 
 
-@compiled
 def tally(
     reference_xy: FloatArray, frame_xy: FloatArray, max_shift_pix: float, bin_pix: float
-) -> tuple[int, float, tuple[float, float], int, int, tuple[float, float]]:
+) -> tuple[int, float, Point, int, int, Point]:
     """Let all pairs of stars vote for the shift that would lay one on the other.
 
     Parameters and what is returned are those of :func:`~tianyu.pipelines.science.shift.tally`.
     """
     dx, dy = _differences(reference_xy, frame_xy, max_shift_pix)
-    if dx.size == 0:
-        return 0, bin_pix, (np.nan, np.nan), 0, 0, (np.nan, np.nan)
-    extent = max(dx.max() - dx.min(), dy.max() - dy.min())
-    bin_pix = max(bin_pix, extent / MAX_BINS_PER_AXIS)
+    if not dx.size:
+        return 0, bin_pix, (math.nan, math.nan), 0, 0, (math.nan, math.nan)
+    bin_pix = max(bin_pix, float(max(np.ptp(dx), np.ptp(dy))) / MAX_BINS_PER_AXIS)
     peak, n_votes, n_blocks = _highest_block(dx, dy, bin_pix)
-    return dx.size, bin_pix, peak, n_votes, n_blocks, _refine(dx, dy, peak, bin_pix)
+    near = _pairs_near(dx, dy, peak, REFINE_HALF_WIDTH_BINS[0] * bin_pix)
+    return dx.size, bin_pix, peak, n_votes, n_blocks, refined(*near, peak, bin_pix)
 
 
 @compiled
@@ -71,15 +77,12 @@ def _highest_block(
 
 
 @compiled
-def _refine(
-    dx: FloatArray, dy: FloatArray, peak: tuple[float, float], bin_pix: float
-) -> tuple[float, float]:
-    """Return the mean of the pairs about the peak, as the plain function does."""
-    for bins in REFINE_HALF_WIDTH_BINS:
-        reach = bins * bin_pix
-        near = (np.abs(dx - peak[0]) <= reach) & (np.abs(dy - peak[1]) <= reach)
-        if not near.any():
-            break
-        dx, dy = dx[near], dy[near]
-        peak = (np.median(dx), np.median(dy))
-    return dx.mean(), dy.mean()
+def _pairs_near(
+    dx: FloatArray, dy: FloatArray, peak: Point, reach_pix: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the shifts that differ from the peak by no more than that on either axis."""
+    near, n = np.empty((2, dx.size)), 0
+    for k in range(dx.size):
+        near[0, n], near[1, n] = dx[k], dy[k]
+        n += 1 if max(abs(dx[k] - peak[0]), abs(dy[k] - peak[1])) <= reach_pix else 0
+    return near[0, :n], near[1, :n]

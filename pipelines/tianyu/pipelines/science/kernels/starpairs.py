@@ -50,8 +50,12 @@ def nearest_pairs(
                 nearest, least = star, distance2
         if nearest >= 0 and least < best[nearest]:
             best[nearest], partner[nearest] = least, k
-    j = np.flatnonzero(partner >= 0)
-    return partner[j], j
+    pairs, n = np.empty((2, frame_x.size), np.int64), 0
+    for star in range(frame_x.size):
+        if partner[star] >= 0:
+            pairs[0, n], pairs[1, n] = partner[star], star
+            n += 1
+    return pairs[0, :n], pairs[1, :n]
 
 
 @compiled
