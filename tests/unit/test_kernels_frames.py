@@ -10,7 +10,7 @@ from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.blank import plain_extremes
 from tianyu.pipelines.science.calibrate import Calibrator
 from tianyu.pipelines.science.kernels.blankness import extremes
-from tianyu.pipelines.science.kernels.calibration import calibrate_rows
+from tianyu.pipelines.science.kernels.calibration import calibrate_row, neutral_rows
 from tianyu.pipelines.science.kernels.frames import kernel_calibration, measure, remeasure
 from tianyu.pipelines.science.kernels.maxima import find_maxima, subtract_sky
 from tianyu.pipelines.science.kernels.skyimage import row_cubics, row_places, sky_run
@@ -56,8 +56,9 @@ def test_calibration_agrees_to_the_last_bit(data, dtype, shape):
     calibrator = Calibrator(bias=bias, flat=flat, bad=bad, saturation=saturation)
     expected = calibrator.apply(raw, overscan)
     pixels, mask = np.empty(shape, np.float32), np.empty(shape, np.uint8)
-    arguments = kernel_calibration(calibrator).arguments(overscan)
-    calibrate_rows(raw, 0, shape[0], *arguments, pixels, mask)
+    how = *kernel_calibration(calibrator).arguments(overscan), *neutral_rows(shape[1])
+    for y in range(shape[0]):
+        calibrate_row(raw, y, how, pixels, mask)
     calibrator.fill_holes(pixels, mask)
     np.testing.assert_array_equal(mask, expected.mask)
     np.testing.assert_array_equal(pixels, expected.pixels)

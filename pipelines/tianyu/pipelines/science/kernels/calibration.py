@@ -20,7 +20,7 @@ NEVER = 2**31
 HowToCalibrate: TypeAlias = tuple[
     FloatImage, FloatImage, FloatImage, MaskImage, int, int, FloatImage, MaskImage
 ]
-"""What stays the same for all rows of a frame; see :func:`calibrate_row`."""
+"""What is the same for all rows of a frame; see :func:`calibrate_row`."""
 
 _NO_FLOATS = np.empty((0, 0), np.float32)
 _NO_BITS = np.empty((0, 0), np.uint8)
@@ -28,7 +28,7 @@ _NO_BITS = np.empty((0, 0), np.uint8)
 
 @dataclass(frozen=True, eq=False)
 class KernelCalibration:
-    """What a calibrator has prepared, as kernels take it; see :func:`calibrate_rows`."""
+    """What a calibrator has prepared, as kernels take it; see :func:`calibrate_row`."""
 
     offset: FloatImage
     response: FloatImage
@@ -64,46 +64,6 @@ class KernelCalibration:
 
 
 @compiled
-def calibrate_rows(
-    raw: AnyArray,
-    first: int,
-    last: int,
-    overscan: FloatImage,
-    offset: FloatImage,
-    response: FloatImage,
-    fixed_mask: MaskImage,
-    saturation: int,
-    saturated_bit: int,
-    pixels: FloatImage,
-    mask: MaskImage,
-) -> None:
-    """Write ``(S − overscan − offset) · response`` and the mask of the rows first to last − 1.
-
-    Parameters
-    ----------
-    raw : ndarray of integers of at most 16 bits, shape (ny, nx)
-        Counts S, ADU, C-contiguous: a float32 holds them exactly.
-    first, last : int
-        Rows to calibrate.
-    overscan : ndarray of float32
-        Shape (ny, 1), (1, nx) or (1, 1); (0, 0): none.
-    offset, response : ndarray of float32, shape (ny, nx) or (0, 0)
-        What is subtracted, and what the rest is multiplied by; (0, 0): not done.
-    fixed_mask : ndarray of uint8, shape (ny, nx) or (0, 0)
-        Bits that every frame has.
-    saturation : int
-        Counts from which `saturated_bit` is set.
-    saturated_bit : int
-    pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
-        Written.
-    """
-    work, no_bits = neutral_rows(raw.shape[1])
-    how = overscan, offset, response, fixed_mask, saturation, saturated_bit, work, no_bits
-    for y in range(first, last):
-        calibrate_row(raw, y, how, pixels, mask)
-
-
-@compiled
 def neutral_rows(nx: int) -> tuple[FloatImage, MaskImage]:
     """Return rows that change nothing: three of float32, of 0, 0 and 1, and one without bits."""
     work = np.zeros((3, nx), np.float32)
@@ -115,17 +75,28 @@ def neutral_rows(nx: int) -> tuple[FloatImage, MaskImage]:
 def calibrate_row(
     raw: AnyArray, y: int, how: HowToCalibrate, pixels: FloatImage, mask: MaskImage
 ) -> None:
-    """Calibrate one row, as :func:`calibrate_rows` does all.
+    """Write ``(S − overscan − offset) · response`` and the mask of one row.
 
     Parameters
     ----------
-    raw, pixels, mask
-        As of :func:`calibrate_rows`.
+    raw : ndarray of integers of at most 16 bits, shape (ny, nx)
+        Counts S, ADU, C-contiguous: a float32 holds them exactly.
     y : int
         Number of the row.
     how : tuple
-        The arguments of :func:`calibrate_rows` from `overscan` to `saturated_bit`, and both arrays
-        of :func:`neutral_rows`. The second row of the former is written.
+        overscan : ndarray of float32
+            Shape (ny, 1), (1, nx) or (1, 1); (0, 0): none.
+        offset, response : ndarray of float32, shape (ny, nx) or (0, 0)
+            What is subtracted, and what the rest is multiplied by; (0, 0): not done.
+        fixed_mask : ndarray of uint8, shape (ny, nx) or (0, 0)
+            Bits that every frame has.
+        saturation : int
+            Counts from which `saturated_bit` is set.
+        saturated_bit : int
+        work, no_bits : ndarray
+            Of :func:`neutral_rows`; the second row of the former is written.
+    pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
+        Of which the row is written.
     """
     overscan, offset, response, fixed_mask, saturation, saturated_bit, work, no_bits = how
     nx = raw.shape[1]
@@ -231,7 +202,7 @@ def calibrate_wanted(
     Parameters
     ----------
     raw, overscan, offset, response, fixed_mask, saturation, saturated_bit, pixels, mask
-        As of :func:`calibrate_rows`. What is not wanted may be left as it was.
+        As of :func:`calibrate_row`. What is not wanted may be left as it was.
     cubics, box, places
         As of :func:`~.skyimage.sky_run`, of every row.
     pattern : ndarray of float32, shape (ny, nx) or (0, 0)

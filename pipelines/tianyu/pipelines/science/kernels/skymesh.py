@@ -73,7 +73,7 @@ def calibrate_and_measure(
     Parameters
     ----------
     raw, overscan, offset, response, fixed_mask, saturation, saturated_bit, pixels, mask
-        As of :func:`~.calibration.calibrate_rows`. Pixels with any bit set are not measured, nor
+        As of :func:`~.calibration.calibrate_row`. Pixels with any bit set are not measured, nor
         are those that are not finite.
     box : tuple of int
         Height and width of a box; the last ones of a row and a column may be smaller.
