@@ -10,10 +10,11 @@ from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.blank import plain_extremes
 from tianyu.pipelines.science.calibrate import Calibrator
 from tianyu.pipelines.science.kernels.blankness import extremes
-from tianyu.pipelines.science.kernels.calibration import calibrate_rows
+from tianyu.pipelines.science.kernels.calibration import calibrate_row, neutral_rows
 from tianyu.pipelines.science.kernels.frames import kernel_calibration, measure, remeasure
 from tianyu.pipelines.science.kernels.maxima import find_maxima, subtract_sky
 from tianyu.pipelines.science.kernels.skyimage import row_cubics, row_places, sky_run
+from tianyu.pipelines.science.kernels.skymesh import calibrate_and_measure
 from tianyu.pipelines.science.kernels.stellar import star_method
 from tianyu.pipelines.science.overscan import RawFrame
 from tianyu.pipelines.science.peaks import find_peaks
@@ -55,8 +56,9 @@ def test_calibration_agrees_to_the_last_bit(data, dtype, shape):
     calibrator = Calibrator(bias=bias, flat=flat, bad=bad, saturation=saturation)
     expected = calibrator.apply(raw, overscan)
     pixels, mask = np.empty(shape, np.float32), np.empty(shape, np.uint8)
-    arguments = kernel_calibration(calibrator).arguments(overscan)
-    calibrate_rows(raw, 0, shape[0], *arguments, pixels, mask)
+    how = *kernel_calibration(calibrator).arguments(overscan), *neutral_rows(shape[1])
+    for y in range(shape[0]):
+        calibrate_row(raw, y, how, pixels, mask)
     calibrator.fill_holes(pixels, mask)
     np.testing.assert_array_equal(mask, expected.mask)
     np.testing.assert_array_equal(pixels, expected.pixels)
@@ -68,7 +70,8 @@ def test_extremes_are_those_of_numpy(raw):
 
 
 @pytest.mark.parametrize(
-    ("shape", "box"), [((256, 256), 64), ((300, 417), 64), ((200, 130), 32), ((40, 40), 64)]
+    ("shape", "box"),
+    [((256, 256), 64), ((300, 417), 64), ((200, 130), 32), ((40, 40), 64), ((80, 2600), 16)],
 )
 def test_the_mesh_is_that_of_source_extractor_within_its_own_noise(shape, box):
     """The mode of n pixels is known to 2.1 σ/√n, and both clip in steps of their own.
@@ -99,6 +102,30 @@ def test_the_mesh_looks_past_masked_boxes():
     calibrated = calibrator.apply(raw)
     reference = measure_sky(calibrated.pixels, calibrated.mask, box_pix=64)
     assert np.abs(sky.mesh - reference.mesh).max() < 0.25 * SIGMA
+
+
+@pytest.mark.parametrize("saturated_rows", [0, 75])
+def test_the_mesh_follows_a_sky_that_jumps(saturated_rows):
+    """A step up, one down, ten times the noise, and hardly any.
+
+    Saturated pixels take the whole of a box, and a part of the one below.
+    """
+    rng, truths = np.random.default_rng(3), ((500, 8), (9000, 8), (800, 80), (820, 6), (700, 0.5))
+    raw = np.vstack([rng.normal(level, sigma, (64, 256)) for level, sigma in truths])
+    raw[:saturated_rows, :64] = 65535
+    counts = np.rint(raw).astype(np.uint16)
+    calibrator = Calibrator(flat=rng.normal(1, 1e-4, raw.shape), saturation=60000.0)
+    pixels, mask = np.empty(raw.shape, np.float32), np.empty(raw.shape, np.uint8)
+    level, sigma = np.empty((2, 5, 4))
+    arguments = kernel_calibration(calibrator).arguments(None)
+    calibrate_and_measure(counts, *arguments, pixels, mask, (64, 64), level, sigma)
+    np.testing.assert_array_equal(pixels, calibrator.apply(counts).pixels)
+    assert np.isnan(level).sum() == np.isnan(level[0, 0]) == (saturated_rows > 0)
+    for k, (truth, noise) in enumerate(truths):
+        boxes = slice(1 if k == 0 and saturated_rows else 0, None)
+        found = np.hypot(noise, 0.29)  # whole counts
+        assert np.abs(level[k, boxes] - truth).max() < 4 * 2.1 * found / 64 + 0.15
+        np.testing.assert_allclose(sigma[k, boxes], found, rtol=0.15)
 
 
 @pytest.mark.parametrize("saturated", [0.6, 1.0])

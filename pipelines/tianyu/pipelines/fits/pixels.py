@@ -7,6 +7,7 @@ their bytes are swapped: 3 to 5 times as fast, and without a second copy. Tile-c
 
 import hashlib
 import math
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from tianyu.pipelines.fits.errors import FitsError
 from tianyu.pipelines.fits.hdus import Hdu, choose_image, scan_hdus
 from tianyu.pipelines.fits.limits import max_pixels
-from tianyu.pipelines.fits.streams import FitsStream, load, open_fits, open_stored, truncated
+from tianyu.pipelines.fits.streams import FitsStream, load, open_fits, open_stored
 
 Pixels: TypeAlias = NDArray[Any]
 """Image of the type that the file holds, shape ``(ny, nx)``."""
@@ -65,9 +66,10 @@ def read_pixels(path: str | PathLike[str], *, extension: int | str | None = None
 def read_pixels_and_checksum(
     path: str | PathLike[str], *, extension: int | str | None = None
 ) -> tuple[Pixels, str]:
-    """Read the image of a file, and the SHA-256 of all of its bytes, which are read once.
+    """Read the image of a file, and the SHA-256 of all of its bytes.
 
-    The whole file is in memory for a moment.
+    The bytes of the pixels are read once, and summed up while they are in the cache. A compressed
+    file is in memory whole for a moment.
 
     Parameters
     ----------
@@ -85,6 +87,11 @@ def read_pixels_and_checksum(
     FitsError, MissingInputError
         As :func:`read_pixels` does.
     """
+    with open_fits(path) as stream:
+        if stream.size_bytes is not None:
+            hdu = choose_image(scan_hdus(stream), name=stream.name, extension=extension)
+            if not hdu.is_compressed:
+                return _read_and_sum(stream, hdu)
     stored = load(path)
     with open_stored(Path(path).name, stored) as stream:
         return _read_image(stream, extension), hashlib.sha256(stored).hexdigest()
@@ -92,8 +99,23 @@ def read_pixels_and_checksum(
 
 def _read_image(stream: FitsStream, extension: int | str | None) -> Pixels:
     hdu = choose_image(scan_hdus(stream), name=stream.name, extension=extension)
-    stored = _decode_tiles(stream, hdu) if hdu.is_compressed else _read_plain(stream, hdu)
-    return _to_physical(stored, hdu)
+    if hdu.is_compressed:
+        return _to_physical(_decode_tiles(stream, hdu), hdu)
+    stream.content.seek(hdu.data_start)
+    return _read_plain(stream, hdu)
+
+
+def _read_and_sum(stream: FitsStream, hdu: Hdu) -> tuple[Pixels, str]:
+    """Read a plain image, and the checksum of the file that it is in."""
+    digest = hashlib.sha256()
+    stream.content.seek(0)
+    before = bytearray(hdu.data_start)
+    stream.fill(memoryview(before))
+    digest.update(before)
+    pixels = _read_plain(stream, hdu, digest.update)
+    while after := stream.content.read(_STRIP_BYTES):
+        digest.update(after)
+    return pixels, digest.hexdigest()
 
 
 def image_shape(
@@ -111,24 +133,30 @@ def image_shape(
     return hdu.image_shape
 
 
-def _read_plain(stream: FitsStream, hdu: Hdu) -> Pixels:
-    """Read big-endian pixels strip by strip, swapping the bytes while they are in the cache."""
+def _read_plain(
+    stream: FitsStream, hdu: Hdu, look: Callable[[memoryview], None] | None = None
+) -> Pixels:
+    """Read big-endian pixels, at which the stream is, strip by strip.
+
+    What is to be done with every one is done while they are in the cache: `look` sees the bytes,
+    which are then swapped, and turned into unsigned integers where they are such.
+    """
     dtype = np.dtype(_STORED[hdu.bits])
-    if stream.memory is not None:
-        height, width = hdu.image_shape
-        if hdu.data_start + height * width * dtype.itemsize > len(stream.memory):
-            raise truncated(stream.name, "pixels are missing")
-        there = np.frombuffer(stream.memory, dtype, height * width, hdu.data_start)
-        return there.astype(dtype.newbyteorder("=")).reshape(height, width)
     pixels = np.empty(hdu.image_shape, dtype.newbyteorder("="))
     flat = pixels.reshape(-1)
+    is_unsigned = _is_unsigned(hdu)
     strip = np.empty(_STRIP_BYTES // dtype.itemsize, dtype)
-    stream.content.seek(hdu.data_start)
     for start in range(0, flat.size, strip.size):
         part = strip[: flat.size - start]
-        stream.fill(part.view(np.uint8).data)
-        flat[start : start + part.size] = part
-    return pixels
+        content = part.view(np.uint8).data
+        stream.fill(content)
+        if look is not None:
+            look(content)
+        native = flat[start : start + part.size]
+        native[:] = part
+        if is_unsigned:
+            _turn_sign(native)
+    return _turned(pixels) if is_unsigned else _to_physical(pixels, hdu)
 
 
 def _decode_tiles(stream: FitsStream, hdu: Hdu) -> Pixels:
@@ -155,12 +183,16 @@ def _to_physical(stored: Pixels, hdu: Hdu) -> Pixels:
     """Apply ``BZERO``, ``BSCALE`` and ``BLANK``; ``stored`` is this module's own array."""
     scale, zero = hdu.cards.number("BSCALE"), hdu.cards.number("BZERO") or 0.0
     scale = 1.0 if scale is None else scale
+    if _is_unsigned(hdu):
+        _turn_sign(stored)
+        return _turned(stored)
     blank = _blank_pixels(stored, hdu)
     if scale == 1.0 and blank is None:
         if zero == 0.0:
             return stored
         if _UNSIGNED_ZERO.get(hdu.bits) == zero:
-            return _turn_sign(stored)
+            _turn_sign(stored)
+            return _turned(stored)
         if hdu.bits == 8 and zero == -128.0:
             return (stored ^ np.uint8(128)).view(np.int8)
     if stored.dtype.kind == "f" and scale == 1.0 and zero == 0.0:
@@ -173,11 +205,22 @@ def _to_physical(stored: Pixels, hdu: Hdu) -> Pixels:
     return physical
 
 
-def _turn_sign(stored: Pixels) -> Pixels:
+def _is_unsigned(hdu: Hdu) -> bool:
+    """Tell whether all stored integers mean unsigned ones, none of them that there is no value."""
+    scale, zero = hdu.cards.number("BSCALE"), hdu.cards.number("BZERO") or 0.0
+    is_plain = (scale is None or scale == 1.0) and hdu.cards.number("BLANK") is None
+    return is_plain and _UNSIGNED_ZERO.get(hdu.bits) == zero
+
+
+def _turn_sign(stored: Pixels) -> None:
     """Add 2ⁿ⁻¹ to n-bit integers, which is to turn their first bit: exact, in place, no float."""
-    unsigned = stored.view(f"u{stored.dtype.itemsize}")
+    unsigned = _turned(stored)
     unsigned ^= unsigned.dtype.type(1 << (8 * stored.dtype.itemsize - 1))
-    return unsigned
+
+
+def _turned(stored: Pixels) -> Pixels:
+    """Return integers of which the sign was turned as the unsigned ones that they are."""
+    return stored.view(f"u{stored.dtype.itemsize}")
 
 
 def _blank_pixels(stored: Pixels, hdu: Hdu) -> NDArray[np.bool_] | None:

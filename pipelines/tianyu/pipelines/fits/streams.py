@@ -6,7 +6,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BufferedIOBase, BytesIO, RawIOBase
 from os import PathLike
 from pathlib import Path
@@ -51,8 +51,6 @@ class FitsStream:
     """``None`` for a compressed file, whose length is known at its end only."""
     stored_bytes: int
     """Length of the file as it lies on the disk."""
-    memory: bytes | None = None
-    """All of it, where it is in memory and not compressed."""
 
     def fill(self, buffer: memoryview) -> None:
         """Fill ``buffer`` with the next bytes, or say that the file is truncated."""
@@ -121,8 +119,7 @@ def open_stored(name: str, stored: bytes) -> Iterator[FitsStream]:
         Within the block too: if they are compressed, and corrupt or end too early.
     """
     with _explaining(name), _decompressed(BytesIO(stored), name) as stream:
-        is_plain = stream.size_bytes is not None
-        yield replace(stream, memory=stored) if is_plain else stream
+        yield stream
 
 
 @contextmanager

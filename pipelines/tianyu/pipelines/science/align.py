@@ -7,15 +7,15 @@
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from tianyu.pipelines.science.alignment import Alignment, AlignmentError, half_turn
 from tianyu.pipelines.science.mapfit import CLIP_SIGMA, MIN_STARS_AFFINE, MapFit, fit_map
-from tianyu.pipelines.science.pairs import MIN_STARS, StarPairs, pair_stars
-from tianyu.pipelines.science.shift import BIN_PIX, MAX_BINS_PER_AXIS, find_shift
+from tianyu.pipelines.science.pairs import MIN_STARS, Pairing, StarPairs, plain_pairing
+from tianyu.pipelines.science.shift import BIN_PIX, MAX_BINS_PER_AXIS, Tally, find_shift, tally
 from tianyu.pipelines.science.starlist import StarList
 from tianyu.pipelines.science.transform import AffineTransform
 
@@ -43,6 +43,25 @@ _MIN_RADIUS_PIX = 0.5  # below, the noisy centroids of true pairs would be lost
 _MATCH_ROUNDS = 15
 
 
+@dataclass(frozen=True)
+class AlignMethod:
+    """How frames are aligned: the plain functions, or compiled ones that give the same.
+
+    Attributes
+    ----------
+    votes : callable
+        As :func:`~tianyu.pipelines.science.shift.tally`.
+    pairing : callable
+        As :func:`~tianyu.pipelines.science.pairs.plain_pairing`.
+    fit : callable
+        As :func:`~tianyu.pipelines.science.mapfit.fit_map`.
+    """
+
+    votes: Tally = tally
+    pairing: Callable[[StarList, StarList], Pairing] = plain_pairing
+    fit: Callable[..., MapFit] = fit_map
+
+
 def align(
     reference: StarList,
     frame: StarList,
@@ -51,6 +70,7 @@ def align(
     exposure_ratio: float = 1.0,
     max_shift_pix: float | None = None,
     max_residual_pix: float = MAX_RESIDUAL_PIX,
+    method: AlignMethod = AlignMethod(),
 ) -> Alignment:
     """Find the map from the reference's pixels to the frame's.
 
@@ -66,6 +86,8 @@ def align(
         Largest shift sought on each axis; by default any.
     max_residual_pix : float, optional
         Residual rms above which the fit is refused.
+    method : AlignMethod, optional
+        What counts votes, pairs stars and fits maps.
 
     Returns
     -------
@@ -93,7 +115,7 @@ def align(
             raise AlignmentError(
                 f"the {name} has {stars.count} stars, {MIN_STARS} are needed to align by"
             )
-    fit = _best_fit(reference, frame, shape, max_shift_pix, max_residual_pix)
+    fit = _best_fit(reference, frame, shape, max_shift_pix, max_residual_pix, method)
     return Alignment(
         transform=fit.transform,
         n_matched=len(fit.pairs),
@@ -110,6 +132,7 @@ def _best_fit(
     shape: tuple[int, int],
     max_shift_pix: float | None,
     max_residual_pix: float,
+    method: AlignMethod,
 ) -> MapFit:
     """Return the first convincing fit, else the one that matches most stars."""
     n_possible = min(reference.count, frame.count)
@@ -118,9 +141,9 @@ def _best_fit(
     for trial, n_stars in _trials(shape):
         try:
             start = _vote(
-                reference.brightest(n_stars), frame.brightest(n_stars), trial, max_shift_pix
+                reference.brightest(n_stars), frame.brightest(n_stars), trial, max_shift_pix, method
             )
-            fit = _refine(reference, frame, start, 2.0 * _bin_pix(shape))
+            fit = _refine(reference, frame, start, 2.0 * _bin_pix(shape), method)
             _check(fit, max_residual_pix, n_possible)
         except AlignmentError as error:
             reasons.append(str(error))
@@ -160,11 +183,15 @@ def _turn(shape: tuple[int, int], angle_rad: float, scale: float) -> AffineTrans
 
 
 def _vote(
-    reference: StarList, frame: StarList, trial: AffineTransform, max_shift_pix: float | None
+    reference: StarList,
+    frame: StarList,
+    trial: AffineTransform,
+    max_shift_pix: float | None,
+    method: AlignMethod,
 ) -> AffineTransform:
     """Return the trial map, shifted to where most pairs agree."""
     turned = np.column_stack(trial.apply(reference.x, reference.y))
-    shift = find_shift(turned, frame.xy, max_shift_pix=max_shift_pix)
+    shift = find_shift(turned, frame.xy, max_shift_pix=max_shift_pix, votes=method.votes)
     if not shift.is_significant:
         raise AlignmentError(
             f"no significant shift between {reference.count} stars of the reference and "
@@ -181,21 +208,25 @@ def _doubt(reference: StarList, frame: StarList) -> str:
 
 
 def _refine(
-    reference: StarList, frame: StarList, start: AffineTransform, radius_pix: float
+    reference: StarList,
+    frame: StarList,
+    start: AffineTransform,
+    radius_pix: float,
+    method: AlignMethod,
 ) -> MapFit:
     """Match and fit in turn, the radius of the match following the residuals."""
-    tree = cKDTree(frame.xy)
+    pair = method.pairing(reference, frame)
     transform, affine = start, False
     for _ in range(_MATCH_ROUNDS):
-        pairs = pair_stars(reference, frame, tree, transform, radius_pix)
-        fit = fit_map(pairs, affine=affine)
+        pairs = pair(transform, radius_pix)
+        fit = method.fit(pairs, affine=affine)
         wanted = max(_MIN_RADIUS_PIX, 3.0 * CLIP_SIGMA * fit.rms_pix)
         if fit.transform == transform and wanted >= radius_pix:
             break
         transform, radius_pix = fit.transform, min(radius_pix, max(wanted, 0.25 * radius_pix))
         if not affine and wanted >= radius_pix and len(fit.pairs) >= MIN_STARS_AFFINE:
-            full = fit_map(pairs, affine=True)
-            same = fit_map(full.pairs, affine=False, clip=False)
+            full = method.fit(pairs, affine=True)
+            same = method.fit(full.pairs, affine=False, clip=False)
             affine = full.criterion < same.criterion
     return fit
 

@@ -15,8 +15,12 @@ MIN_STARS_AFFINE = 12
 CLIP_SIGMA = 4.0
 """Loses one good star in 3000 (Rayleigh), and the blends that pull the fit."""
 
-_CLIP_ROUNDS = 5
-_RAYLEIGH_MEDIAN = math.sqrt(2.0 * math.log(2.0))  # of a 2-d residual, in σ of one axis
+CLIP_ROUNDS = 5
+"""Of leaving out stars; mostly two are enough."""
+
+RAYLEIGH_MEDIAN = math.sqrt(2.0 * math.log(2.0))
+"""Of the length of a 2-d residual, in σ of one axis."""
+
 _TINY = 1e-12  # keeps the logarithm of the residuals of noiseless stars finite
 
 
@@ -61,21 +65,37 @@ def fit_map(pairs: StarPairs, *, affine: bool, clip: bool = True) -> MapFit:
     """
     solve, minimum = (_solve_affine, MIN_STARS_AFFINE) if affine else (_solve_similarity, MIN_STARS)
     keep = np.ones(len(pairs), dtype=np.bool_)
-    for _ in range(_CLIP_ROUNDS if clip else 1):
+    for _ in range(CLIP_ROUNDS if clip else 1):
         transform = solve(pairs[keep])
         x, y = transform.apply(pairs.z.real, pairs.z.imag)
         residual = np.sqrt(pairs.weight) * np.abs(x + 1j * y - pairs.target)
         # In units of the stated errors, which are believed unless the stars scatter by more.
-        scatter = max(1.0, median_of(residual[keep]) / _RAYLEIGH_MEDIAN)
+        scatter = max(1.0, median_of(residual[keep]) / RAYLEIGH_MEDIAN)
         better = residual <= CLIP_SIGMA * scatter
         if not clip or better.sum() < minimum or np.array_equal(better, keep):
             break
         keep = better
-    n_values, sum2 = 2 * int(keep.sum()), float(np.sum(residual[keep] ** 2))
+    return judged(transform, pairs[keep], float(np.sum(residual[keep] ** 2)), affine=affine)
+
+
+def judged(transform: AffineTransform, pairs: StarPairs, sum2: float, *, affine: bool) -> MapFit:
+    """Return a map with the judgement of how well it fits.
+
+    Parameters
+    ----------
+    transform : AffineTransform
+    pairs : StarPairs
+        Those that it was fitted to.
+    sum2 : float
+        Sum of the squares of their residuals, each in units of its error.
+    affine : bool
+        Whether it has six parameters, else four.
+    """
+    n_values = 2 * len(pairs)
     deviance = n_values * math.log(sum2 / n_values + _TINY)
     criterion = deviance + (6 if affine else 4) * math.log(n_values)
-    rms_pix = math.sqrt(sum2 / float(pairs.weight[keep].sum()))
-    return MapFit(transform, pairs[keep], rms_pix, criterion)
+    rms_pix = math.sqrt(sum2 / float(pairs.weight.sum()))
+    return MapFit(transform, pairs, rms_pix, criterion)
 
 
 def _solve_similarity(pairs: StarPairs) -> AffineTransform:

@@ -1,5 +1,6 @@
 """Pairs of stars: which star of a frame is which of its reference."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -52,6 +53,10 @@ class StarPairs:
         )
 
 
+Pairing: TypeAlias = Callable[[AffineTransform, float], StarPairs]
+"""Pairs stars of two lists under a map from one to the other, closer than a radius in pixels."""
+
+
 def pair_stars(
     reference: StarList,
     frame: StarList,
@@ -86,7 +91,32 @@ def pair_stars(
     distance, nearest = tree.query(predicted, distance_upper_bound=radius_pix)
     order = np.argsort(distance, kind="stable")[: np.count_nonzero(np.isfinite(distance))]
     j, first = np.unique(np.asarray(nearest)[order], return_index=True)
-    i = order[first]
+    return joined(reference, frame, order[first], j, radius_pix)
+
+
+def plain_pairing(reference: StarList, frame: StarList) -> Pairing:
+    """Return what pairs the stars of two lists under a map and within a radius, by a tree."""
+    tree = cKDTree(frame.xy)
+    return lambda transform, radius_pix: pair_stars(reference, frame, tree, transform, radius_pix)
+
+
+def joined(
+    reference: StarList, frame: StarList, i: IntArray, j: IntArray, radius_pix: float
+) -> StarPairs:
+    """Return the pairs of stars i of a reference and j of a frame.
+
+    Parameters
+    ----------
+    reference, frame : StarList
+    i, j : ndarray of int64, shape (n,)
+    radius_pix : float
+        In which they were found, for the error.
+
+    Raises
+    ------
+    AlignmentError
+        If there are fewer than four.
+    """
     if len(i) < MIN_STARS:
         raise AlignmentError(
             f"only {len(i)} stars match within {radius_pix:.1f} px, {MIN_STARS} are needed"

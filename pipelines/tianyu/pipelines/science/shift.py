@@ -5,7 +5,9 @@ other. True pairs agree, chance pairs spread over the field.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from scipy.special import pdtrc
@@ -21,7 +23,15 @@ MAX_BINS_PER_AXIS = 512
 MAX_CHANCE = 1e-6
 """A peak that chance reaches more often than this is no shift: one false alignment in a
 million frames, in the worst case."""
-_REFINE_HALF_WIDTH_BINS = (1.0, 0.5, 0.25)  # shrinking leaves chance pairs behind
+REFINE_HALF_WIDTH_BINS = (1.0, 0.5, 0.25)
+"""About the peak; shrinking leaves chance pairs behind."""
+
+Point: TypeAlias = tuple[float, float]
+
+Tally: TypeAlias = Callable[
+    [FloatArray, FloatArray, float, float], tuple[int, float, Point, int, int, Point]
+]
+"""How votes are counted: :func:`tally`, or what gives the same."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ def find_shift(
     *,
     max_shift_pix: float | None = None,
     bin_pix: float = BIN_PIX,
+    votes: Tally | None = None,
 ) -> Shift:
     """Find the shift from a reference to a frame.
 
@@ -78,6 +89,8 @@ def find_shift(
         Largest shift sought on each axis; by default any that lets the fields touch.
     bin_pix : float, optional
         Width of the bins, at least; coarser on fields of many pixels.
+    votes : callable, optional
+        What counts the votes; by default :func:`tally`.
 
     Returns
     -------
@@ -108,19 +121,53 @@ def find_shift(
     (120.25, -33.5, 30)
     """
     _check(reference_xy, frame_xy, bin_pix)
+    farthest = math.inf if max_shift_pix is None else max_shift_pix
+    n_pairs, bin_pix, peak, n_votes, n_blocks, shift = (votes or tally)(
+        reference_xy, frame_xy, farthest, bin_pix
+    )
+    if not n_pairs:
+        return Shift(math.nan, math.nan, 0, 0, 0.0, 0.0)
+    expected = _expected_votes(reference_xy, frame_xy, peak, bin_pix)
+    chance = max(n_blocks * float(pdtrc(n_votes - 1, expected)), 1e-300)
+    return Shift(*shift, n_votes, n_pairs, expected, math.log10(chance))
+
+
+def tally(
+    reference_xy: FloatArray, frame_xy: FloatArray, max_shift_pix: float, bin_pix: float
+) -> tuple[int, float, Point, int, int, Point]:
+    """Let all pairs of stars vote for the shift that would lay one on the other.
+
+    Parameters
+    ----------
+    reference_xy, frame_xy : ndarray, shape (n, 2) and (m, 2)
+        Positions, pixels.
+    max_shift_pix : float
+        Pairs farther apart on an axis do not vote; infinity lets all of them.
+    bin_pix : float
+        Width of the bins, at least.
+
+    Returns
+    -------
+    n_pairs : int
+        Pairs that voted; without any the rest says nothing.
+    bin_pix : float
+        Width that the bins had.
+    peak : tuple of float
+        Middle of the 2 × 2 bins with most votes.
+    n_votes, n_blocks : int
+        Their votes, and how many such blocks there are.
+    shift : tuple of float
+        Mean of the pairs at the peak.
+    """
     dx = np.subtract.outer(frame_xy[:, 0], reference_xy[:, 0]).ravel()
     dy = np.subtract.outer(frame_xy[:, 1], reference_xy[:, 1]).ravel()
-    if max_shift_pix is not None:
-        near = (np.abs(dx) <= max_shift_pix) & (np.abs(dy) <= max_shift_pix)
-        dx, dy = dx[near], dy[near]
+    near = (np.abs(dx) <= max_shift_pix) & (np.abs(dy) <= max_shift_pix)
+    dx, dy = dx[near], dy[near]
     if not len(dx):
-        return Shift(math.nan, math.nan, 0, 0, 0.0, 0.0)
+        return 0, bin_pix, (math.nan, math.nan), 0, 0, (math.nan, math.nan)
     bin_pix = max(bin_pix, max(float(np.ptp(dx)), float(np.ptp(dy))) / MAX_BINS_PER_AXIS)
-    peak, votes, n_blocks = _highest_block(dx, dy, bin_pix)
-    shift_x, shift_y = _refine(dx, dy, peak, bin_pix)
-    expected = _expected_votes(reference_xy, frame_xy, peak, bin_pix)
-    chance = max(n_blocks * float(pdtrc(votes - 1, expected)), 1e-300)
-    return Shift(shift_x, shift_y, votes, len(dx), expected, math.log10(chance))
+    peak, n_votes, n_blocks = _highest_block(dx, dy, bin_pix)
+    return len(dx), bin_pix, peak, n_votes, n_blocks, refined(dx, dy, peak, bin_pix)
 
 
 def _check(reference_xy: FloatArray, frame_xy: FloatArray, bin_pix: float) -> None:
@@ -153,11 +200,19 @@ def _highest_block(
     return centre, int(blocks[best]), (nx - 1) * (ny - 1)
 
 
-def _refine(
-    dx: FloatArray, dy: FloatArray, peak: tuple[float, float], bin_pix: float
-) -> tuple[float, float]:
-    """Mean of the pairs about the peak, within a half-width that shrinks about their median."""
-    for bins in _REFINE_HALF_WIDTH_BINS:
+def refined(dx: FloatArray, dy: FloatArray, peak: Point, bin_pix: float) -> Point:
+    """Return the mean of the pairs about the peak, within a half-width that shrinks.
+
+    Parameters
+    ----------
+    dx, dy : ndarray, shape (n,)
+        Shifts of pairs, pixels: at least of all those within a bin of the peak.
+    peak : tuple of float
+        Each time the width shrinks, about the median of those that were left.
+    bin_pix : float
+        Width of a bin, pixels.
+    """
+    for bins in REFINE_HALF_WIDTH_BINS:
         near = (np.abs(dx - peak[0]) <= bins * bin_pix) & (np.abs(dy - peak[1]) <= bins * bin_pix)
         if not near.any():
             break

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from tianyu.pipelines.aligning import align_method
 from tianyu.pipelines.calibration import Calibration, Calibrators
 from tianyu.pipelines.context import StepContext
 from tianyu.pipelines.detector_noise import noise_gain
@@ -140,7 +141,13 @@ def measure_and_align(
         result.stars = stars_of(result.image)
         result.image = kept_out.mark(result.image, result.stars)
         ratio = exposure_ratio(file, reference.frame)
-        result.alignment = align(reference.stars, result.stars, file.shape, exposure_ratio=ratio)
+        result.alignment = align(
+            reference.stars,
+            result.stars,
+            file.shape,
+            exposure_ratio=ratio,
+            method=align_method(),
+        )
         looks_good = reference.limits.is_good(
             n_stars=float(result.stars.n_detected),
             sky_rms=result.image.sky.rms,

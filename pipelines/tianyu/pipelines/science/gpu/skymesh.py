@@ -13,6 +13,7 @@ import numpy as np
 
 from tianyu.pipelines.science.arrays import BoolArray, FloatArray, FloatImage, IntArray
 from tianyu.pipelines.science.gpu.namespace import ArrayNamespace, DeviceArray, to_host
+from tianyu.pipelines.science.kernels.boxcounts import LEVELS, PLACES, STEPS_PER_SIGMA
 from tianyu.pipelines.science.kernels.meshfilter import fill_bad_boxes, median_filtered
 from tianyu.pipelines.science.kernels.probes import PROBES_PER_AXIS
 from tianyu.pipelines.science.kernels.skymesh import (
@@ -20,11 +21,8 @@ from tianyu.pipelines.science.kernels.skymesh import (
     CLIP_SIGMA,
     CONVERGED,
     LEAST_GOOD_FRACTION,
-    LEVELS,
-    PLACES,
     RESCALINGS,
     SKEWED,
-    STEPS_PER_SIGMA,
 )
 from tianyu.pipelines.science.sky import SkyModel, mesh_boxes, no_sky
 

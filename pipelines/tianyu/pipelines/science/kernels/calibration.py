@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -16,13 +17,18 @@ SEGMENT = 64
 NEVER = 2**31
 """Counts that no pixel of 16 bits reaches."""
 
+HowToCalibrate: TypeAlias = tuple[
+    FloatImage, FloatImage, FloatImage, MaskImage, int, int, FloatImage, MaskImage
+]
+"""What is the same for all rows of a frame; see :func:`calibrate_row`."""
+
 _NO_FLOATS = np.empty((0, 0), np.float32)
 _NO_BITS = np.empty((0, 0), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class KernelCalibration:
-    """What a calibrator has prepared, as kernels take it; see :func:`calibrate_rows`."""
+    """What a calibrator has prepared, as kernels take it; see :func:`calibrate_row`."""
 
     offset: FloatImage
     response: FloatImage
@@ -58,47 +64,46 @@ class KernelCalibration:
 
 
 @compiled
-def calibrate_rows(
-    raw: AnyArray,
-    first: int,
-    last: int,
-    overscan: FloatImage,
-    offset: FloatImage,
-    response: FloatImage,
-    fixed_mask: MaskImage,
-    saturation: int,
-    saturated_bit: int,
-    pixels: FloatImage,
-    mask: MaskImage,
+def neutral_rows(nx: int) -> tuple[FloatImage, MaskImage]:
+    """Return rows that change nothing: three of float32, of 0, 0 and 1, and one without bits."""
+    work = np.zeros((3, nx), np.float32)
+    work[2] = 1.0
+    return work, np.zeros(nx, np.uint8)
+
+
+@compiled
+def calibrate_row(
+    raw: AnyArray, y: int, how: HowToCalibrate, pixels: FloatImage, mask: MaskImage
 ) -> None:
-    """Write ``(S − overscan − offset) · response`` and the mask of the rows first to last − 1.
+    """Write ``(S − overscan − offset) · response`` and the mask of one row.
 
     Parameters
     ----------
     raw : ndarray of integers of at most 16 bits, shape (ny, nx)
         Counts S, ADU, C-contiguous: a float32 holds them exactly.
-    first, last : int
-        Rows to calibrate.
-    overscan : ndarray of float32
-        Shape (ny, 1), (1, nx) or (1, 1); (0, 0): none.
-    offset, response : ndarray of float32, shape (ny, nx) or (0, 0)
-        What is subtracted, and what the rest is multiplied by; (0, 0): not done.
-    fixed_mask : ndarray of uint8, shape (ny, nx) or (0, 0)
-        Bits that every frame has.
-    saturation : int
-        Counts from which `saturated_bit` is set.
-    saturated_bit : int
+    y : int
+        Number of the row.
+    how : tuple
+        overscan : ndarray of float32
+            Shape (ny, 1), (1, nx) or (1, 1); (0, 0): none.
+        offset, response : ndarray of float32, shape (ny, nx) or (0, 0)
+            What is subtracted, and what the rest is multiplied by; (0, 0): not done.
+        fixed_mask : ndarray of uint8, shape (ny, nx) or (0, 0)
+            Bits that every frame has.
+        saturation : int
+            Counts from which `saturated_bit` is set.
+        saturated_bit : int
+        work, no_bits : ndarray
+            Of :func:`neutral_rows`; the second row of the former is written.
     pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
-        Written.
+        Of which the row is written.
     """
+    overscan, offset, response, fixed_mask, saturation, saturated_bit, work, no_bits = how
     nx = raw.shape[1]
-    nothing, level, one = (
-        np.zeros(nx, np.float32),
-        np.zeros(nx, np.float32),
-        np.ones(nx, np.float32),
-    )
-    no_bits = np.zeros(nx, np.uint8)
-    for y in range(first, last):
+    if overscan.size == 0 and offset.size and response.size:
+        _scale_row(raw[y], offset[y], response[y], pixels[y])
+    else:
+        nothing, level, one = work[0], work[1], work[2]
         _fill_overscan(overscan, y, level)
         _calibrate_run(
             raw[y],
@@ -111,8 +116,17 @@ def calibrate_rows(
             0,
             nx,
         )
-        fixed = fixed_mask[y] if fixed_mask.size else no_bits
-        _mark_run(raw[y], fixed, saturation, saturated_bit, mask[y], 0, nx)
+    fixed = fixed_mask[y] if fixed_mask.size else no_bits
+    _mark_run(raw[y], fixed, saturation, saturated_bit, mask[y], 0, nx)
+
+
+@compiled
+def _scale_row(
+    counts: AnyArray, offset: FloatImage, response: FloatImage, pixels: FloatImage
+) -> None:
+    """Write ``(S − offset) · response``: what :func:`_calibrate_run` does, with nothing else."""
+    for x in range(np.uint64(counts.size)):
+        pixels[x] = (np.float32(counts[x]) - offset[x]) * response[x]
 
 
 @compiled
@@ -188,7 +202,7 @@ def calibrate_wanted(
     Parameters
     ----------
     raw, overscan, offset, response, fixed_mask, saturation, saturated_bit, pixels, mask
-        As of :func:`calibrate_rows`. What is not wanted may be left as it was.
+        As of :func:`calibrate_row`. What is not wanted may be left as it was.
     cubics, box, places
         As of :func:`~.skyimage.sky_run`, of every row.
     pattern : ndarray of float32, shape (ny, nx) or (0, 0)

@@ -7,14 +7,13 @@ from tianyu.pipelines.science.calibrate import Calibrator
 from tianyu.pipelines.science.kernels.calibration import (
     SEGMENT,
     KernelCalibration,
-    calibrate_rows,
     calibrate_wanted,
     want_squares,
 )
 from tianyu.pipelines.science.kernels.maxima import subtract_sky
 from tianyu.pipelines.science.kernels.meshfilter import fill_bad_boxes, median_filtered
 from tianyu.pipelines.science.kernels.skyimage import row_cubics, row_places
-from tianyu.pipelines.science.kernels.skymesh import COUNTED, measure_box_row
+from tianyu.pipelines.science.kernels.skymesh import calibrate_and_measure
 from tianyu.pipelines.science.overscan import RawFrame
 from tianyu.pipelines.science.sky import SkyModel, mesh_boxes, no_sky
 from tianyu.pipelines.science.starlist import THRESHOLD_SIGMA
@@ -79,17 +78,13 @@ def _calibrate_and_measure_sky(
     pixels: FloatImage,
     mask: MaskImage,
 ) -> SkyModel:
-    """Calibrate a row of boxes and measure it while it is in the cache, one after the other."""
+    """Calibrate a frame, and measure the mesh of its sky in the same sweep."""
     ny, nx = pixels.shape
     box_y, box_x = mesh_boxes((ny, nx), box_pix)
     level = np.empty((-(-ny // box_y), -(-nx // box_x)))
     sigma = np.empty_like(level)
-    histograms = np.empty(COUNTED * level.shape[1], np.int32)
     arguments = kernel_calibration(calibrator).arguments(overscan)
-    for k in range(len(level)):
-        rows = k * box_y, min(ny, (k + 1) * box_y)
-        calibrate_rows(counts, *rows, *arguments, pixels, mask)
-        measure_box_row(pixels, mask, rows, box_x, histograms, level[k], sigma[k])
+    calibrate_and_measure(counts, *arguments, pixels, mask, (box_y, box_x), level, sigma)
     calibrator.fill_holes(pixels, mask)
     if np.isnan(level).all():
         raise no_sky(float(np.mean(mask != 0)), (box_y, box_x))

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from tianyu.pipelines.science.arrays import FloatImage, IntArray, MaskImage
+from tianyu.pipelines.science.arrays import AnyArray, FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
+from tianyu.pipelines.science.kernels.prefetch import ROWS_AHEAD, RUN, fetch_run
 from tianyu.pipelines.science.kernels.skyimage import sky_run
 from tianyu.pipelines.science.masks import MaskBit
 from tianyu.pipelines.science.peaks import ISOLATION_PIX
 
-SEGMENT = 64
+SEGMENT = RUN
 """Pixels of a row whose highest is found at once: those without a star are not looked at again."""
 
 _COMPETES = int(MaskBit.SATURATED)
@@ -49,16 +50,43 @@ def subtract_sky(
     ny, nx = pixels.shape
     values, bits = pixels.reshape(-1), mask.reshape(-1)
     row = np.empty(nx, np.float32)
+    # Of the last rows: those about a maximum must be without their sky before it is looked for.
+    tops = np.empty((2 * ISOLATION_PIX, -(-nx // SEGMENT)), np.int32)
     found, n = np.empty(2 * nx, np.int64), 0
     for y in range(ny):
         sky_run(cubics[y], box, places, 0, row.size, row)
-        for x in range(nx):
-            pixels[y, x] -= row[x]
+        _subtract_row(values, y * nx, row, tops[y % len(tops)])
         if y >= 2 * ISOLATION_PIX:
             done = y - ISOLATION_PIX
-            n += _search_row(values, bits, nx, done, threshold, least, min_area, found[n:])
+            top = tops[done % len(tops)]
+            n += _search_row(values, bits, nx, done, top, threshold, least, min_area, found[n:])
             found = _with_room(found, n, nx)
     return found[:n].copy()
+
+
+@compiled
+def _subtract_row(values: FloatImage, first: int, row: FloatImage, tops: AnyArray) -> None:
+    """Take the sky off a row that begins at that flat index, and find the tops of its segments."""
+    nx, ordered = row.size, values.view(np.int32)
+    for start in range(0, nx, SEGMENT):
+        fetch_run(values, first + ROWS_AHEAD * nx + start)
+        # Without a sign, which an index that counts from the end has.
+        for x in range(np.uint64(start), np.uint64(min(nx, start + SEGMENT))):
+            values[np.uint64(first) + x] -= row[x]
+        tops[start // SEGMENT] = _highest(ordered, first + start, first + min(nx, start + SEGMENT))
+
+
+@compiled
+def _highest(ordered: AnyArray, first: int, last: int) -> int:
+    """Return the highest of some pixels as the whole number of its bits, 0 if none is positive.
+
+    Positive floats are in the order of their bits, and whole numbers are compared many at a time;
+    what is not a number may come out as high and is looked at.
+    """
+    top = np.int32(0)
+    for i in range(np.uint64(first), np.uint64(last)):
+        top = ordered[i] if ordered[i] > top else top
+    return top
 
 
 @compiled
@@ -87,9 +115,13 @@ def find_maxima(
     """
     ny, nx = pixels.shape
     values, bits = pixels.reshape(-1), mask.reshape(-1)
+    top = np.empty(-(-nx // SEGMENT), np.int32)
     found, n = np.empty(2 * nx, np.int64), 0
     for y in range(ISOLATION_PIX, ny - ISOLATION_PIX):
-        n += _search_row(values, bits, nx, y, threshold, least, min_area, found[n:])
+        for start in range(0, nx, SEGMENT):
+            first, last = y * nx + start, y * nx + min(nx, start + SEGMENT)
+            top[start // SEGMENT] = _highest(values.view(np.int32), first, last)
+        n += _search_row(values, bits, nx, y, top, threshold, least, min_area, found[n:])
         found = _with_room(found, n, nx)
     return found[:n].copy()
 
@@ -108,23 +140,20 @@ def _search_row(
     bits: MaskImage,
     nx: int,
     y: int,
+    tops: AnyArray,
     threshold: FloatImage,
     least: float,
     min_area: int,
     found: IntArray,
 ) -> int:
-    """Write the flat indices of the maxima of a row, and return how many there are."""
-    # Positive floats are in the order of their bits, and whole numbers are compared many at a
-    # time; what is not a number may come out as high and is looked at.
+    """Write the flat indices of the maxima of a row, and return how many there are.
+
+    `tops` are the highest of its segments, as :func:`_highest` says.
+    """
     height, height_bits = threshold[0], threshold.view(np.int32)[0]
-    ordered = values.view(np.int32)
     n = 0
     for start in range(0, nx, SEGMENT):
-        top = np.int32(0)
-        # Without a sign, which an index that counts from the end has.
-        for i in range(np.uint64(y * nx + start), np.uint64(y * nx + min(nx, start + SEGMENT))):
-            top = ordered[i] if ordered[i] > top else top
-        if top <= height_bits:
+        if tops[start // SEGMENT] <= height_bits:
             continue
         first = y * nx + max(ISOLATION_PIX, start)
         last = y * nx + min(nx - ISOLATION_PIX, start + SEGMENT)

@@ -11,52 +11,45 @@ PROBES_PER_AXIS = 8
 
 
 @compiled
-def guess_scales(
-    pixels: FloatImage,
-    mask: MaskImage,
-    row_edges: tuple[int, int],
-    box_x: int,
-    centre: FloatArray,
-    scale: FloatArray,
-) -> None:
-    """Guess the median and the noise of the boxes of one row of the mesh.
-
-    Parameters
-    ----------
-    pixels, mask, row_edges, box_x
-        As of :func:`~.skymesh.measure_box_row`.
-    centre, scale : ndarray, shape (mx,)
-        Written: the median of the probes and half the width of their central 68 %; both 0 in a box
-        without any good pixel.
-    """
-    n_boxes = centre.size
-    # One column for each box: they are sorted together.
-    probes = np.empty((PROBES_PER_AXIS * PROBES_PER_AXIS, n_boxes), np.float32)
-    counts = np.empty(n_boxes, np.int32)
-    _gather(pixels, mask, row_edges, box_x, probes, counts)
-    sort_columns(probes)
-    for box in range(n_boxes):
-        centre[box], scale[box] = _centre_and_scale(probes[:, box], counts[box])
+def probe_row(i: int, first: int, last: int) -> int:
+    """Return the row of pixels that holds the probes i of boxes from row first to last − 1."""
+    return first + (2 * i + 1) * (last - first) // (2 * PROBES_PER_AXIS)
 
 
 @compiled
-def _gather(
+def gather_probes(
     pixels: FloatImage,
     mask: MaskImage,
     row_edges: tuple[int, int],
     box_x: int,
     probes: FloatImage,
     counts: AnyArray,
-) -> None:
-    """Gather a few good pixels of each box in its column, and how many there are; then infinity.
+) -> bool:
+    """Gather a few good pixels of each box of a row of the mesh; only rows with probes are read.
 
-    All boxes of a row at once: one after the other would wait for the memory each time.
+    Parameters
+    ----------
+    pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
+    row_edges : tuple of int
+        First row of pixels of the boxes, and the row after their last.
+    box_x : int
+        Width of a box; the last one may be narrower.
+    probes : ndarray of float32, shape (PROBES_PER_AXIS², mx)
+        Written: one column for each box, infinity after its last probe. All boxes of a row at
+        once: one after the other would wait for the memory each time.
+    counts : ndarray of int32, shape (mx,)
+        Written: how many probes there are.
+
+    Returns
+    -------
+    bool
+        Whether all boxes have enough of them.
     """
     first, last = row_edges
     counts[:] = 0
     probes[:] = np.inf
     for i in range(PROBES_PER_AXIS):
-        y = first + (2 * i + 1) * (last - first) // (2 * PROBES_PER_AXIS)
+        y = probe_row(i, first, last)
         for box in range(counts.size):
             left, right = box * box_x, min((box + 1) * box_x, pixels.shape[1])
             for j in range(PROBES_PER_AXIS):
@@ -67,10 +60,39 @@ def _gather(
                 if mask[y, x] == 0 and np.isfinite(pixels[y, x]):
                     probes[counts[box], box] = pixels[y, x]
                     counts[box] += 1
+    return counts.min() >= PROBES_PER_AXIS
+
+
+@compiled
+def guess_scales(
+    pixels: FloatImage,
+    mask: MaskImage,
+    row_edges: tuple[int, int],
+    box_x: int,
+    probes: FloatImage,
+    counts: AnyArray,
+    centre: FloatArray,
+    scale: FloatArray,
+) -> None:
+    """Guess the median and the noise of the boxes of one row of the mesh.
+
+    Parameters
+    ----------
+    pixels, mask, row_edges, box_x, probes, counts
+        As of :func:`gather_probes`. Of a box with few probes all pixels are read.
+    centre, scale : ndarray, shape (mx,)
+        Written: the median of the probes and half the width of their central 68 %; both 0 in a box
+        without any good pixel.
+    """
+    first, last = row_edges
     for box in range(counts.size):
         if counts[box] < PROBES_PER_AXIS:
             edges = first, last, box * box_x, min((box + 1) * box_x, pixels.shape[1])
             counts[box] = _first_good(pixels, mask, edges, probes[:, box])
+    # They are sorted together.
+    sort_columns(probes)
+    for box in range(counts.size):
+        centre[box], scale[box] = _centre_and_scale(probes[:, box], counts[box])
 
 
 @compiled

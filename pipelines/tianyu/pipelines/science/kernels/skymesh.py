@@ -12,21 +12,28 @@ References
 
 import numpy as np
 
-from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, MaskImage
+from tianyu.pipelines.science.arrays import AnyArray, BoolArray, FloatArray, FloatImage, MaskImage
+from tianyu.pipelines.science.kernels.boxcounts import (
+    COUNTED,
+    LEVELS,
+    PLACES,
+    STEPS_PER_SIGMA,
+    count_box,
+    count_places,
+    find_places,
+    join_counters,
+    lay_out,
+    steps_about,
+)
+from tianyu.pipelines.science.kernels.calibration import HowToCalibrate, calibrate_row, neutral_rows
 from tianyu.pipelines.science.kernels.jit import compiled
-from tianyu.pipelines.science.kernels.probes import guess_scales
-
-LEVELS = 256
-"""Steps of the histogram."""
-
-STEPS_PER_SIGMA = 10.0
-"""Steps per σ of a sky pixel: the histogram reaches ±12.8σ, and its steps add 0.1 % to σ."""
-
-PLACES = LEVELS + 3
-"""Of a counter: below the first step, the steps, above the last one, and the bad pixels."""
-
-COUNTED = 4 * PLACES
-"""A box has four counters in turns: one place raised twice at once makes the processor wait."""
+from tianyu.pipelines.science.kernels.prefetch import ROWS_AHEAD
+from tianyu.pipelines.science.kernels.probes import (
+    PROBES_PER_AXIS,
+    gather_probes,
+    guess_scales,
+    probe_row,
+)
 
 LEAST_GOOD_FRACTION = 0.5
 """A box with fewer good pixels has no sky of its own."""
@@ -44,61 +51,100 @@ RESCALINGS = 8
 
 
 @compiled
-def measure_box_row(
+def calibrate_and_measure(
+    raw: AnyArray,
+    overscan: FloatImage,
+    offset: FloatImage,
+    response: FloatImage,
+    fixed_mask: MaskImage,
+    saturation: int,
+    saturated_bit: int,
     pixels: FloatImage,
     mask: MaskImage,
-    row_edges: tuple[int, int],
-    box_x: int,
-    histograms: AnyArray,
+    box: tuple[int, int],
     level: FloatArray,
     sigma: FloatArray,
 ) -> None:
-    """Measure the boxes of one row of the mesh.
+    """Calibrate a frame, and measure its sky meanwhile.
+
+    Each row of pixels is counted as soon as it is calibrated: a row of boxes does not fit the
+    nearer cache.
 
     Parameters
     ----------
-    pixels : ndarray of float32, shape (ny, nx)
-    mask : ndarray of uint8, shape (ny, nx)
-        Pixels with any bit set are left out, as are those that are not finite.
-    row_edges : tuple of int
-        First row of pixels of the boxes, and the row after their last.
-    box_x : int
-        Width of a box; the last one may be narrower.
-    histograms : ndarray of int32, shape (mx · COUNTED,)
-        Working memory.
-    level, sigma : ndarray, shape (mx,)
+    raw, overscan, offset, response, fixed_mask, saturation, saturated_bit, pixels, mask
+        As of :func:`~.calibration.calibrate_row`. Pixels with any bit set are not measured, nor
+        are those that are not finite.
+    box : tuple of int
+        Height and width of a box; the last ones of a row and a column may be smaller.
+    level, sigma : ndarray, shape (my, mx)
         Written; NaN for a box with fewer than half of its pixels good.
     """
-    first, last = row_edges
-    n_boxes, nx = level.size, pixels.shape[1]
+    (ny, nx), (box_y, box_x) = raw.shape, box
+    n_boxes = level.shape[1]
+    work, no_bits = neutral_rows(nx)
+    how = overscan, offset, response, fixed_mask, saturation, saturated_bit, work, no_bits
+    ahead = (
+        raw.reshape(-1),
+        offset.reshape(-1),
+        response.reshape(-1),
+        fixed_mask.reshape(-1),
+        pixels.reshape(-1),
+        mask.reshape(-1),
+    )
+    is_done = np.zeros(box_y, np.bool_)
     centre, scale = np.empty(n_boxes), np.empty(n_boxes)
-    guess_scales(pixels, mask, row_edges, box_x, centre, scale)
     zero, per_width = np.empty(nx, np.float32), np.empty(nx, np.float32)
-    counter, places = np.empty(nx, np.int32), np.empty(nx, np.int32)
-    for box in range(n_boxes):
-        edge, width = _steps(centre[box], scale[box])
-        per_step = np.float32(1.0) / width if width > 0.0 else np.float32(0.0)
-        for x in range(box * box_x, min((box + 1) * box_x, nx)):
-            zero[x], per_width[x], counter[x] = edge, per_step, COUNTED * box + PLACES * (x & 3)
-    histograms[:] = 0
-    # Whole rows of pixels: 64 at a time cost more than twice as much.
-    for y in range(first, last):
-        _find_places(pixels[y], mask[y], zero, per_width, counter, places)
-        _count_places(places, histograms)
-    sums = np.empty((3, LEVELS + 1), np.int64)
-    for box in range(n_boxes):
-        edges = first, last, box * box_x, min((box + 1) * box_x, nx)
-        histogram = histograms[COUNTED * box : COUNTED * (box + 1)]
-        level[box], sigma[box] = _measure_box(
-            pixels, mask, edges, centre[box], scale[box], histogram, sums
-        )
+    counter, places = np.empty(nx, np.uint16), np.empty(nx, np.uint16)
+    histograms, sums = np.empty(COUNTED * n_boxes, np.int32), np.empty((3, LEVELS + 1), np.int64)
+    for k in range(level.shape[0]):
+        first, last = k * box_y, min(ny, (k + 1) * box_y)
+        is_done[:] = False
+        _probe(raw, (first, last), how, pixels, mask, box_x, is_done, centre, scale)
+        lay_out(centre, scale, box_x, zero, per_width, counter)
+        histograms[:] = 0
+        for y in range(first, last):
+            if not is_done[y - first]:
+                calibrate_row(raw, y, how, pixels, mask)
+            # Whole rows of pixels: 64 at a time cost more than twice as much.
+            find_places(pixels[y], mask[y], zero, per_width, counter, places)
+            count_places(places, box_x, histograms, ahead, (y + ROWS_AHEAD) * nx)
+        for i in range(n_boxes):
+            edges = first, last, i * box_x, min((i + 1) * box_x, nx)
+            histogram = histograms[COUNTED * i : COUNTED * (i + 1)]
+            level[k, i], sigma[k, i] = _measure_box(
+                pixels, mask, edges, centre[i], scale[i], histogram, sums
+            )
 
 
 @compiled
-def _steps(centre: float, scale: float) -> tuple[float, float]:
-    """Return the lower edge of the first step of a histogram, and the width of the steps."""
-    width = np.float32(scale / STEPS_PER_SIGMA)
-    return np.float32(centre - 0.5 * LEVELS * width), width
+def _probe(
+    raw: AnyArray,
+    row_edges: tuple[int, int],
+    how: HowToCalibrate,
+    pixels: FloatImage,
+    mask: MaskImage,
+    box_x: int,
+    is_done: BoolArray,
+    centre: FloatArray,
+    scale: FloatArray,
+) -> None:
+    """Guess the sky of a row of boxes from a few rows of pixels, which are calibrated first."""
+    first, last = row_edges
+    for i in range(PROBES_PER_AXIS):
+        y = probe_row(i, first, last)
+        if not is_done[y - first]:
+            calibrate_row(raw, y, how, pixels, mask)
+            is_done[y - first] = True
+    probes = np.empty((PROBES_PER_AXIS * PROBES_PER_AXIS, centre.size), np.float32)
+    n_probes = np.empty(centre.size, np.int32)
+    if not gather_probes(pixels, mask, row_edges, box_x, probes, n_probes):
+        # Others are needed for a guess.
+        for y in range(first, last):
+            if not is_done[y - first]:
+                calibrate_row(raw, y, how, pixels, mask)
+                is_done[y - first] = True
+    guess_scales(pixels, mask, row_edges, box_x, probes, n_probes, centre, scale)
 
 
 @compiled
@@ -122,8 +168,8 @@ def _measure_box(
     for _ in range(RESCALINGS):
         if not scale > 0.0:
             break
-        zero, width = _steps(centre, scale)
-        _join_counters(histogram)
+        zero, width = steps_about(centre, scale)
+        join_counters(histogram)
         if n - histogram[PLACES - 1] < LEAST_GOOD_FRACTION * n:
             break
         _accumulate(histogram, sums)
@@ -139,66 +185,8 @@ def _measure_box(
             centre, scale = middle, 4.0 * scale
         else:
             break
-        _count_box(pixels, mask, edges, *_steps(centre, scale), histogram)
+        count_box(pixels, mask, edges, *steps_about(centre, scale), histogram)
     return level, sigma
-
-
-@compiled
-def _find_places(
-    values: FloatImage,
-    bits: MaskImage,
-    zero: FloatImage,
-    per_width: FloatImage,
-    counter: AnyArray,
-    places: AnyArray,
-) -> None:
-    """Write for each pixel of a row the index at which the histograms count it.
-
-    `counter` is where the counter of a pixel begins.
-    """
-    bottom, top = np.float32(0.0), np.float32(LEVELS + 1)
-    for i in range(values.size):
-        place = (values[i] - zero[i]) * per_width[i] + np.float32(1.0)
-        # Not a number is neither above nor below, and so a bad pixel.
-        is_good = (bits[i] == 0) & ((place > bottom) | (place <= bottom))
-        place = place if place > bottom else bottom
-        place = place if place < top else top
-        places[i] = counter[i] + (np.int32(place) if is_good else np.int32(PLACES - 1))
-
-
-@compiled
-def _count_places(places: AnyArray, histograms: AnyArray) -> None:
-    for i in range(places.size):
-        histograms[np.uint32(places[i])] += np.int32(1)
-
-
-@compiled
-def _count_box(
-    pixels: FloatImage,
-    mask: MaskImage,
-    edges: tuple[int, int, int, int],
-    zero: float,
-    width: float,
-    histogram: AnyArray,
-) -> None:
-    """Count the pixels of one box by other steps, all in the first of its counters."""
-    first, last, left, right = edges
-    size = right - left
-    zeros, per_widths = np.full(size, zero), np.full(size, np.float32(1.0) / width)
-    counter, places = np.zeros(size, np.int32), np.empty(size, np.int32)
-    histogram[:] = 0
-    for y in range(first, last):
-        part, bits = pixels[y, left:right], mask[y, left:right]
-        _find_places(part, bits, zeros, per_widths, counter, places)
-        _count_places(places, histogram)
-
-
-@compiled
-def _join_counters(histogram: AnyArray) -> None:
-    """Sum the four counters of a box up in the first one."""
-    for step in range(PLACES):
-        for counter in range(1, 4):
-            histogram[step] += histogram[counter * PLACES + step]
 
 
 @compiled
