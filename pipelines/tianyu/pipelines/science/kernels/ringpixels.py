@@ -85,6 +85,8 @@ def ring_layout(annulus_pix: tuple[float, float], half: int) -> RingLayout:
 def cut_ring(
     pixels: FloatImage,
     mask: MaskImage,
+    slots: int,
+    ny: int,
     row: int,
     column: int,
     ignored: int,
@@ -95,8 +97,8 @@ def cut_ring(
 
     Parameters
     ----------
-    pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
-        C-contiguous.
+    pixels, mask, slots, ny
+        As of :func:`~.stars.light_of_frame`.
     row, column : int
         Middle of the ring.
     ignored : int
@@ -106,7 +108,7 @@ def cut_ring(
     ring : ndarray of float32, shape (m,)
         Written, but for what lies beyond the spans.
     """
-    ny, nx = pixels.shape
+    nx = pixels.shape[1]
     values, marks = pixels.reshape(-1), mask.reshape(-1)
     harmful, nan = np.uint8(0xFF ^ ignored), np.float32(np.nan)
     last = spans.shape[0] - 1
@@ -114,12 +116,16 @@ def cut_ring(
     reach = max(-spans[0, 0], spans[last, 0]) + 1
     # One row more, for blocks that end beyond the last piece.
     whole = reach <= row < ny - reach - 1 and reach <= column < nx - reach and nx >= _BLOCK
+    first = row + spans[0, 0]
+    # Of the slot of a row: how much less it is than the row.
+    turn = first - first % slots
     for s in range(spans.shape[0]):
         y, x, place, n = row + spans[s, 0], column + spans[s, 1], spans[s, 2], spans[s, 3]
         if whole:
+            slot = y - turn if y - turn < slots else y - turn - slots
             # In blocks of one size, which fill the processor's vectors: what is written beyond the
             # end of a piece is overwritten by the next one.
-            start, end = y * nx + x, place + n
+            start, end = slot * nx + x, place + n
             while place < end:
                 these, bits = values[start : start + _BLOCK], marks[start : start + _BLOCK]
                 to = ring[place : place + _BLOCK]
@@ -129,11 +135,12 @@ def cut_ring(
                 start += _BLOCK
                 place += _BLOCK
             continue
+        slot = y % slots
         for i in range(n):
             at = x + i
             ring[place + i] = nan
-            if 0 <= y < ny and 0 <= at < nx and marks[y * nx + at] & harmful == 0:
-                value = values[y * nx + at]
+            if 0 <= y < ny and 0 <= at < nx and marks[slot * nx + at] & harmful == 0:
+                value = values[slot * nx + at]
                 ring[place + i] = value if abs(value) < np.inf else nan
 
 
