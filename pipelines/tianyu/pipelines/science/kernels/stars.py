@@ -91,12 +91,9 @@ def light_of_frame(
     core_bits, usable = np.empty((side, side), np.uint8), np.empty((side, side), np.float32)
     ring = np.zeros(is_ring.size, np.float32)
     values, sizes = np.empty(is_ring.size, np.float32), np.empty(is_ring.size, np.float32)
-    zones, held, sums = (
-        np.empty((4, ZONE + 1), np.float32),
-        np.empty((4, 2), np.int64),
-        np.empty(LANES),
-    )
-    wanted, short = np.empty(is_ring.size, np.uint8), np.empty(is_ring.size + LANES, np.float32)
+    marks, short = np.empty(is_ring.size, np.uint8), np.empty(is_ring.size + 1, np.float32)
+    windows, places = np.empty((4, is_ring.size + 1), np.float32), np.empty((4, 2), np.int64)
+    zone, held, sums = np.empty(ZONE + 1, np.float32), np.zeros(2, np.int64), np.empty(LANES)
     known = np.zeros(2, np.float32)
     lines, running = np.empty((3, side + 1)), np.empty((side + 1, side))
     infinite = np.float32(np.inf)
@@ -126,10 +123,10 @@ def light_of_frame(
         table[0, k], table[1, k], table[2, k] = 0.0, np.nan, 0.0
         if n >= MIN_ANNULUS_PIXELS:
             table[0, k], table[2, k] = clipped_ring(
-                values, n, noise[k], known, wanted, short, zones, held, sums
+                values, n, noise[k], known, marks, short, windows, places, sums
             )
             n, _ = count_below(sizes, infinite, infinite)
-            table[1, k] = ring_noise(sizes, n, noise[k], zones[0], held[0], sums)
+            table[1, k] = ring_noise(sizes, n, noise[k], marks, zone, held, sums)
         core = cores[k]
         marked = cut_core(pixels, mask, slots, ny, row, column, _UNDER_STAR, core, core_bits)
         table[3, k] = _peak(core, disk)
