@@ -200,19 +200,17 @@ def remeasure_frame(
             f"the frame has shape {raw.pixels.shape}, the fixed pattern {pattern.shape}; frames "
             "of one observation must have one size"
         )
+    calibrator = calibrator if pattern is None else calibrator.with_pattern(pattern)
     if _fits_kernels(raw.pixels):
         calibrator.check_shape(raw.pixels)
         if gpu_kernels():
-            return find_gpu().remeasure_frame(raw, calibrator, sky, pattern)
+            return find_gpu().remeasure_frame(raw, calibrator, sky)
         from tianyu.pipelines.raw_frames import FrameInRows  # noqa: PLC0415 - slow
 
-        frame = FrameInRows(raw, calibrator, sky, pattern, buffers or FrameBuffers())
+        frame = FrameInRows(raw, calibrator, sky, buffers or FrameBuffers())
         return frame.made() if whole else frame
     calibrated = calibrator.apply(raw.pixels, raw.overscan)
-    pixels = calibrated.pixels - sky.image()
-    if pattern is not None:
-        pixels -= pattern
-    return MeasuredFrame(pixels, calibrated.mask, sky)
+    return MeasuredFrame(calibrated.pixels - sky.image(), calibrated.mask, sky)
 
 
 def refuse_blank_frame(raw: RawFrame, name: str) -> None:

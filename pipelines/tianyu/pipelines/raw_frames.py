@@ -28,8 +28,6 @@ class FrameInRows(MeasuredFrame):
     calibrator : Calibrator
     sky : SkyModel
         That an earlier pass found.
-    pattern : ndarray of float32, shape (ny, nx), or None
-        Fixed pattern, ADU.
     buffers : FrameBuffers
         For the whole frame, if it is asked for.
     """
@@ -39,10 +37,9 @@ class FrameInRows(MeasuredFrame):
         raw: RawFrame,
         calibrator: Calibrator,
         sky: SkyModel,
-        pattern: FloatImage | None,
         buffers: FrameBuffers,
     ) -> None:
-        rows = raw_rows(raw, calibrator, sky, pattern)
+        rows = raw_rows(raw, calibrator, sky)
         for name, value in {
             "rows": rows, "sky": sky, "maxima": None, "_buffers": buffers
         }.items():  # fmt: skip

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, MaskImage
+from tianyu.pipelines.science.arrays import AnyArray, FloatImage, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
 from tianyu.pipelines.science.kernels.skyimage import sky_run
 from tianyu.pipelines.science.masks import MaskBit
@@ -104,7 +104,6 @@ def calibrate_rows(
             offset[y] if offset.size else nothing,
             response[y] if response.size else one,
             nothing,
-            nothing,
             pixels[y],
             0,
             nx,
@@ -131,12 +130,11 @@ def _calibrate_run(
     offset: FloatImage,
     response: FloatImage,
     sky: FloatImage,
-    pattern: FloatImage,
     pixels: FloatImage,
     left: int,
     right: int,
 ) -> None:
-    """Write ``(S − level − offset) · response − sky − pattern`` of pixels left to right − 1.
+    """Write ``(S − level − offset) · response − sky`` of pixels left to right − 1.
 
     All arrays are rows of nx pixels. One sweep, whatever there is to do: zero and one change
     nothing.
@@ -144,7 +142,7 @@ def _calibrate_run(
     # Unsigned, or every index would be looked at whether it counts from the end.
     for x in range(np.uint64(left), np.uint64(right)):
         signal = np.float32(counts[x]) - level[x] - offset[x]
-        pixels[x] = signal * response[x] - sky[x] - pattern[x]
+        pixels[x] = signal * response[x] - sky[x]
 
 
 @compiled
@@ -175,8 +173,6 @@ class RawRows(NamedTuple):
         As of :func:`calibrate_rows`.
     cubics, box, places
         As of :func:`~.skyimage.sky_run`, of every row.
-    pattern : ndarray of float32, shape (ny, nx) or (0, 0)
-        ADU.
     """
 
     counts: AnyArray
@@ -189,7 +185,6 @@ class RawRows(NamedTuple):
     cubics: FloatImage
     box: int
     places: FloatImage
-    pattern: FloatImage
 
 
 NO_RAW_ROWS = RawRows(
@@ -198,7 +193,6 @@ NO_RAW_ROWS = RawRows(
     np.empty((0, 0, 4), np.float32),
     1,
     np.empty(0, np.float32),
-    _NO_FLOATS,
 )
 """Of a frame that has been calibrated already."""
 
@@ -229,10 +223,8 @@ def row_room(nx: int) -> RowRoom:
 
 
 @compiled
-def calibrate_row(
-    raw: RawRows, y: int, room: RowRoom, pixels: FloatImage, bits: MaskImage
-) -> None:
-    """Calibrate a row of a frame, and take its known sky and the fixed pattern off.
+def calibrate_row(raw: RawRows, y: int, room: RowRoom, pixels: FloatImage, bits: MaskImage) -> None:
+    """Calibrate a row of a frame, and take its known sky off.
 
     Parameters
     ----------
@@ -252,7 +244,6 @@ def calibrate_row(
         raw.offset[y] if raw.offset.size else room.zeros,
         raw.response[y] if raw.response.size else room.ones,
         room.sky,
-        raw.pattern[y] if raw.pattern.size else room.zeros,
         pixels,
         0,
         nx,
@@ -263,7 +254,7 @@ def calibrate_row(
 
 @compiled
 def calibrate_known(raw: RawRows, pixels: FloatImage, mask: MaskImage) -> None:
-    """Calibrate a frame, and take its known sky and the fixed pattern off.
+    """Calibrate a frame, and take its known sky off.
 
     Parameters
     ----------

@@ -18,8 +18,6 @@ from tianyu.pipelines.science.sky import SkyModel, mesh_boxes, no_sky
 from tianyu.pipelines.science.starlist import THRESHOLD_SIGMA
 from tianyu.pipelines.science.stars import MIN_AREA_PIX
 
-_NOTHING = np.empty((0, 0), np.float32)
-
 
 def kernel_calibration(calibrator: Calibrator) -> KernelCalibration:
     """Return what a calibrator has prepared as kernels take it."""
@@ -99,9 +97,7 @@ def _smoothed(mesh: FloatArray) -> FloatImage:
     return median_filtered(mesh).astype(np.float32)
 
 
-def raw_rows(
-    raw: RawFrame, calibrator: Calibrator, sky: SkyModel, pattern: FloatImage | None
-) -> RawRows:
+def raw_rows(raw: RawFrame, calibrator: Calibrator, sky: SkyModel) -> RawRows:
     """Return what makes calibrated rows of a frame of integers of 16 bits, less what is known.
 
     Parameters
@@ -110,8 +106,6 @@ def raw_rows(
     calibrator : Calibrator
     sky : SkyModel
         That an earlier pass found.
-    pattern : ndarray of float32, shape (ny, nx), or None
-        Fixed pattern, ADU.
     """
     counts = np.ascontiguousarray(raw.pixels)
     return RawRows(
@@ -120,5 +114,4 @@ def raw_rows(
         row_cubics(sky),
         sky.box_pix[1],
         row_places(sky.mesh.shape[1], sky.box_pix[1], counts.shape[1]),
-        _NOTHING if pattern is None else np.ascontiguousarray(pattern),
     )

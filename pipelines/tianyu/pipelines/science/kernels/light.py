@@ -1,6 +1,7 @@
 """A compiled reader of light."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from tianyu.pipelines.science.kernels.starcells import StarCells
 from tianyu.pipelines.science.kernels.stars import light_of_frame, rows_of_source
 from tianyu.pipelines.science.light import Light, half_sides
 from tianyu.pipelines.science.stamps import pixel_distance
+
+BLOCK = 2048
+"""Nothing but the cores of so many sources is kept at once: what a call costs beside is shared."""
 
 
 class _Found:
@@ -67,6 +71,9 @@ class CompiledLight:
     Pixels in the disks of `stars` are taken as if they were marked UNDER_STAR.
     """
 
+    block: ClassVar[int] = BLOCK
+    """Sources read at once."""
+
     pixels: FloatImage
     mask: MaskImage
     stars: StarCells
@@ -112,6 +119,9 @@ class RawLight:
     stars : StarCells
         As of :class:`CompiledLight`.
     """
+
+    block: ClassVar[int] = BLOCK
+    """Sources read at once."""
 
     def __init__(self, raw: RawRows, stars: StarCells) -> None:
         self._raw, self._stars = raw, stars

@@ -90,7 +90,7 @@ def light_of_frame(
     side = cores.shape[1]
     core_bits, usable = np.empty((side, side), np.uint8), np.empty((side, side), np.float32)
     ring = np.zeros(is_ring.size, np.float32)
-    values, sizes = np.empty(is_ring.size, np.float32), np.empty(is_ring.size, np.float32)
+    values, sizes = np.empty(is_ring.size, np.float32), np.empty(is_noise.size, np.float32)
     marks, short = np.empty(is_ring.size, np.uint8), np.empty(is_ring.size + 1, np.float32)
     windows, places = np.empty((4, is_ring.size + 1), np.float32), np.empty((4, 2), np.int64)
     zone, held, sums = np.empty(ZONE + 1, np.float32), np.zeros(2, np.int64), np.empty(LANES)
