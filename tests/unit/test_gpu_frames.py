@@ -105,9 +105,10 @@ def test_a_frame_is_the_same_in_the_second_pass_but_for_the_pattern(chosen, devi
     first = measuring.measure_frame(night_frame(), prepared, sky_box_pix=64)
     pattern = pattern.astype(np.float32)
     again = measuring.remeasure_frame(night_frame(), prepared, first.sky, pattern)
-    # A pixel without a value gets the level of the frame, of which no pattern is taken off.
-    less = np.where(first.mask & MaskBit.NO_FLAT, 0.0, pattern)
-    np.testing.assert_allclose(again.pixels, first.pixels - less, atol=2e-3)
+    # A pixel without a value gets the level of the frame, in which there is no pattern.
+    has_value = (first.mask & MaskBit.NO_FLAT) == 0
+    expected = (first.pixels - pattern)[has_value]
+    np.testing.assert_allclose(again.pixels[has_value], expected, atol=2e-3)
     np.testing.assert_array_equal(again.mask, first.mask)
 
 
