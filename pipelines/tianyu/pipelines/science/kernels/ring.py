@@ -20,7 +20,6 @@ from tianyu.pipelines.science.arrays import FloatArray, FloatImage, IntArray, Ma
 from tianyu.pipelines.science.kernels.jit import compiled
 from tianyu.pipelines.science.kernels.selection import (
     LANES,
-    ZONE,
     compress,
     count_outside,
     ranked,
@@ -33,8 +32,8 @@ _DENSITY = (0.3989, 0.2420, 0.0540)
 _MARGIN = 6
 """Ranks that are taken out beyond those that are expected to be asked for."""
 
-_MOST = 3 * ZONE
-"""Values that are sorted for one order statistic, at most: where many are equal there are more."""
+_MOST = 160
+"""Values that are sorted, at most: where many are equal there are more."""
 
 
 @compiled
@@ -44,9 +43,10 @@ def clipped_ring(
     guess: float,
     known: FloatImage,
     marks: MaskImage,
-    short: FloatImage,
-    windows: FloatImage,
+    window: FloatImage,
     places: IntArray,
+    zone: FloatImage,
+    held: IntArray,
     sums: FloatArray,
 ) -> tuple[float, int]:
     """Clip the values of a ring at 3σ about their median.
@@ -64,10 +64,12 @@ def clipped_ring(
         written.
     marks : ndarray of uint8, shape (m,)
         Room.
-    short, windows : ndarray of float32, shape (m + 1,) and (4, m + 1)
-        Room.
-    places : ndarray of int64, shape (4, 2)
-        Room for the ranks that the windows hold.
+    window : ndarray of float32, shape (m + 1,)
+        Room for the values about the order statistics.
+    places : ndarray of int64, shape (3, 3)
+        Room for where they stand.
+    zone, held
+        Room for what :func:`~.selection.ranked` finds.
     sums : ndarray, shape (LANES,)
         Room.
 
@@ -78,15 +80,15 @@ def clipped_ring(
     n_kept : int
     """
     sigma = known[1] if known[1] > np.float32(0.0) else np.float32(guess)
-    _open_windows(values, n, known[0], sigma, marks, short, windows, places)
-    places[3] = 0
+    _open_windows(values, n, known[0], sigma, marks, window, places)
+    held[:] = 0
     start, stop = 0, n
     low, high, middle = np.float32(-np.inf), np.float32(np.inf), known[0]
     for _ in range(CLIP_ROUNDS):
         rank, rank_one, rank_two = _ranks(start, stop)
-        middle = _value(values, n, rank, 0, sigma, marks, windows, places)
-        one = middle - _value(values, n, rank_one, 1, sigma, marks, windows, places)
-        two = middle - _value(values, n, rank_two, 2, sigma, marks, windows, places)
+        middle = _value(values, n, rank, 0, sigma, marks, window, places, zone, held)
+        one = middle - _value(values, n, rank_one, 1, sigma, marks, window, places, zone, held)
+        two = middle - _value(values, n, rank_two, 2, sigma, marks, window, places, zone, held)
         half = two / np.float32(2.0)
         reach = np.float32(ANNULUS_CLIP_SIGMA) * (one if one > half else half)
         low, high = middle - reach, middle + reach
@@ -114,13 +116,13 @@ def _open_windows(
     middle: float,
     sigma: float,
     marks: MaskImage,
-    short: FloatImage,
-    windows: FloatImage,
+    window: FloatImage,
     places: IntArray,
 ) -> None:
     """Sort the values about the three order statistics, as far as they are where they should be.
 
-    Written are windows 0 to 2 and their places: the rank of the first value, and how many.
+    Written are all of them together, and for each statistic where it may be found: from which rank
+    on, how many, and at which place of `window` the first is.
     """
     one, two = middle - sigma, middle - np.float32(2.0) * sigma
     n_middle, n_one, n_two, n_high = _count_four(
@@ -137,11 +139,16 @@ def _open_windows(
         near |= (value >= c) & (value < d)
         near |= (value >= e) & (value < f)
         marks[i] = 1 if near else 0
-    n_short = compress(values, marks, short)
+    n_short = compress(values, marks, window)
+    places[:] = 0
+    if n_short > _MOST:
+        return
+    sort_few(window, n_short)
     places[0, 0], places[1, 0], places[2, 0], _ = _count_four(values, a, c, e, e)
-    places[0, 1] = _fill(short, n_short, a, b, windows[0])
-    places[1, 1] = _fill(short, n_short, c, d, windows[1])
-    places[2, 1] = _fill(short, n_short, e, f, windows[2])
+    found = window[:n_short]
+    places[0, 2], places[1, 2], places[2, 2], _ = _count_four(found, a, c, e, e)
+    places[0, 1], places[1, 1], places[2, 1], _ = _count_four(found, b, d, f, f)
+    places[:, 1] -= places[:, 2]
 
 
 @compiled
@@ -172,20 +179,6 @@ def _window(
 
 
 @compiled
-def _fill(short: FloatImage, n_short: int, low: float, high: float, window: FloatImage) -> int:
-    """Write the values from low to below high, sorted; tell how many, 0 if they are too many."""
-    n = np.uint64(0)
-    for i in range(n_short):
-        window[n] = short[i]
-        n += np.uint64(1) if (short[i] >= low) & (short[i] < high) else np.uint64(0)
-    n_values = np.int64(n)
-    if n_values > _MOST:
-        return 0
-    sort_few(window, n_values)
-    return n_values
-
-
-@compiled
 def _value(
     values: FloatImage,
     n: int,
@@ -193,15 +186,17 @@ def _value(
     which: int,
     sigma: float,
     marks: MaskImage,
-    windows: FloatImage,
+    window: FloatImage,
     places: IntArray,
+    zone: FloatImage,
+    held: IntArray,
 ) -> float:
     """Return the value of a rank, from a window if it is there."""
     place = rank - places[which, 0]
     if 0 <= place < places[which, 1]:
-        return windows[which, place]
-    near = windows[which, 0] if places[which, 1] else np.float32(0.0)
-    return ranked(values, n, rank, near, sigma, marks, windows[3, : ZONE + 1], places[3])
+        return window[places[which, 2] + place]
+    near = window[places[which, 2]] if places[which, 1] else np.float32(0.0)
+    return ranked(values, n, rank, near, sigma, marks, zone, held)
 
 
 @compiled

@@ -210,8 +210,9 @@ def spread_ring(
         value = ring[i]
         values[i] = value if (value == value) & (is_ring[i] != 0) else infinite
     sizes[0] = infinite
-    here, after, noise, to_size = ring[2::2], ring[3::2], is_noise[1:], sizes[1:]
-    before = ring[1:-1:2]
-    for i in range(to_size.size):
-        size = abs(before[i] + after[i] - np.float32(2.0) * here[i])
-        to_size[i] = size if (size == size) & (noise[i] != 0) else infinite
+    # Unsigned, or every index would be looked at whether it counts from the end.
+    for i in range(np.uint64(1), np.uint64(sizes.size)):
+        at = np.uint64(2) * i
+        around = ring[at - np.uint64(1)] + ring[at + np.uint64(1)]
+        size = abs(around - np.float32(2.0) * ring[at])
+        sizes[i] = size if (size == size) & (is_noise[i] != 0) else infinite

@@ -16,6 +16,9 @@ ZONE = 16
 LANES = 48
 """Values that are looked through together: a whole number of the vectors of any processor."""
 
+_WIDE = 16
+"""Values that are compared together."""
+
 _AIM = 5.0
 """Ranks by which the next guesses stand apart from where the value should be."""
 
@@ -172,11 +175,16 @@ def sort_few(values: FloatImage, n: int) -> None:
 
     Quadratic, but without a branch that the processor could guess wrong.
     """
-    before = values[:n].copy()
+    n_padded = -(-n // _WIDE) * _WIDE
+    before, place = np.empty(n_padded, np.float32), np.zeros(n_padded, np.int32)
+    before[:n], before[n:] = values[:n], np.float32(np.inf)
+    for j in range(n):
+        value = before[j]
+        for i in range(n_padded):
+            place[i] += 1 if value < before[i] else 0
+    # Of equal values one is written, and the places after it are filled.
+    values[:n] = np.float32(-np.inf)
     for i in range(n):
-        value, place = before[i], 0
-        for j in range(i):
-            place += 1 if before[j] <= value else 0
-        for j in range(i + 1, n):
-            place += 1 if before[j] < value else 0
-        values[place] = value
+        values[place[i]] = before[i]
+    for i in range(1, n):
+        values[i] = max(values[i], values[i - 1])

@@ -91,8 +91,8 @@ def light_of_frame(
     core_bits, usable = np.empty((side, side), np.uint8), np.empty((side, side), np.float32)
     ring = np.zeros(is_ring.size, np.float32)
     values, sizes = np.empty(is_ring.size, np.float32), np.empty(is_noise.size, np.float32)
-    marks, short = np.empty(is_ring.size, np.uint8), np.empty(is_ring.size + 1, np.float32)
-    windows, places = np.empty((4, is_ring.size + 1), np.float32), np.empty((4, 2), np.int64)
+    marks, window = np.empty(is_ring.size, np.uint8), np.empty(is_ring.size + 1, np.float32)
+    places = np.empty((3, 3), np.int64)
     zone, held, sums = np.empty(ZONE + 1, np.float32), np.zeros(2, np.int64), np.empty(LANES)
     known = np.zeros(2, np.float32)
     lines, running = np.empty((3, side + 1)), np.empty((side + 1, side))
@@ -123,7 +123,7 @@ def light_of_frame(
         table[0, k], table[1, k], table[2, k] = 0.0, np.nan, 0.0
         if n >= MIN_ANNULUS_PIXELS:
             table[0, k], table[2, k] = clipped_ring(
-                values, n, noise[k], known, marks, short, windows, places, sums
+                values, n, noise[k], known, marks, window, places, zone, held, sums
             )
             n, _ = count_below(sizes, infinite, infinite)
             table[1, k] = ring_noise(sizes, n, noise[k], marks, zone, held, sums)
