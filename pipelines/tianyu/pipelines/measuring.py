@@ -205,7 +205,7 @@ def remeasure_frame(
         calibrator.check_shape(raw.pixels)
         if gpu_kernels():
             return find_gpu().remeasure_frame(raw, calibrator, sky)
-        from tianyu.pipelines.raw_frames import FrameInRows  # noqa: PLC0415 - slow
+        from tianyu.pipelines.frames_in_rows import FrameInRows  # noqa: PLC0415 - slow
 
         frame = FrameInRows(raw, calibrator, sky, buffers or FrameBuffers())
         return frame.made() if whole else frame

@@ -8,7 +8,7 @@ import numpy as np
 
 from tianyu.pipelines.science.arrays import AnyArray, FloatImage, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
-from tianyu.pipelines.science.kernels.skyimage import sky_run
+from tianyu.pipelines.science.kernels.skyimage import row_places, sky_run
 from tianyu.pipelines.science.masks import MaskBit
 
 NEVER = 2**31
@@ -163,7 +163,7 @@ def _mark_run(
 
 
 class RawRows(NamedTuple):
-    """A raw frame, and all that makes calibrated rows without sky of it, as kernels take it.
+    """A raw frame, and all that makes calibrated, sky-subtracted rows of it, as kernels take it.
 
     Attributes
     ----------
@@ -192,9 +192,10 @@ NO_RAW_ROWS = RawRows(
     *KernelCalibration.of(None, None, None, None).arguments(None),
     np.empty((0, 0, 4), np.float32),
     1,
-    np.empty(0, np.float32),
+    row_places(1, 1, 0),
 )
-"""Of a frame that has been calibrated already."""
+"""Of a frame that has been calibrated already; of the types that most others have, for which
+kernels are compiled."""
 
 
 class RowRoom(NamedTuple):
