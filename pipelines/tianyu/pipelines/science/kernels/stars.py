@@ -95,7 +95,7 @@ def light_of_frame(
     places = np.empty((3, 3), np.int64)
     zone, held, sums = np.empty(ZONE + 1, np.float32), np.zeros(2, np.int64), np.empty(LANES)
     known = np.zeros(2, np.float32)
-    lines, running = np.empty((3, side + 1)), np.empty((side + 1, side))
+    lines, running = np.empty((4, side + 1)), np.empty((side + 1, side))
     infinite = np.float32(np.inf)
     n_ring = 0
     for i in range(is_ring.size):
