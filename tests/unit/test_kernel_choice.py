@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from tianyu.pipelines import kernels, measuring
+from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
+from tianyu.pipelines.science.apertures import measure_light
+from tianyu.pipelines.science.apertureshape import ApertureShape
 from tianyu.pipelines.science.calibrate import Calibrator
 from tianyu.pipelines.science.light import FrameLight
 from tianyu.pipelines.science.overscan import RawFrame
@@ -67,6 +70,27 @@ def test_a_frame_measured_again_in_buffers_is_the_same(chosen):
     again = measuring.remeasure_frame(night_frame(), calibrator, first.sky, buffers=buffers)
     np.testing.assert_array_equal(again.pixels, first.pixels)
     assert again.pixels is buffers.pixels
+
+
+def test_a_frame_that_is_read_row_by_row_is_made_if_somebody_asks(chosen):
+    chosen("fast")
+    first = measuring.measure_frame(night_frame(), Calibrator(), sky_box_pix=32)
+    pattern = np.random.default_rng(2).normal(0, 3, first.shape).astype(np.float32)
+    options = night_frame(), Calibrator(), first.sky, pattern
+    again = measuring.remeasure_frame(*options, whole=False)
+    assert again.shape == first.shape
+    x, y = np.array([[40.0, 20.0], [31.0, 50.0]])
+    geometry, how = ApertureGeometry((2.0, 3.5), (6.0, 10.0)), {"sky_rms": 9.0, "gain": None}
+    light = [measure_light(again.reader(None), x, y, geometry, **how)]
+    plain = measuring.MeasuredFrame(again.pixels, again.mask, again.sky)
+    light.append(measure_light(plain.reader(None), x, y, geometry, **how))
+    np.testing.assert_array_equal(light[0].flux, light[1].flux)
+    ellipse = measure_light(again.reader(None, ApertureShape(0.7, 30.0)), x, y, geometry, **how)
+    assert np.isfinite(ellipse.flux).all()
+    assert again.with_mask(again.mask | np.uint8(1)).mask.all()
+    chosen("reference")
+    reference = measuring.remeasure_frame(*options, whole=False)
+    np.testing.assert_allclose(reference.pixels, again.pixels, atol=2e-3)
 
 
 def test_compiled_code_is_kept_in_the_folder_that_was_named(tmp_path):

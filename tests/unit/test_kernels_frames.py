@@ -1,5 +1,7 @@
 """Compiled kernels against their plain references: a frame calibrated, its sky, its maxima."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,15 +9,23 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tianyu.pipelines.errors import UnusableDataError
+from tianyu.pipelines.science.aperturegeometry import ApertureGeometry
 from tianyu.pipelines.science.blank import plain_extremes
 from tianyu.pipelines.science.calibrate import Calibrator
+from tianyu.pipelines.science.footprints import Footprints
 from tianyu.pipelines.science.kernels.blankness import extremes
-from tianyu.pipelines.science.kernels.calibration import calibrate_row, neutral_rows
-from tianyu.pipelines.science.kernels.frames import kernel_calibration, measure, remeasure
+from tianyu.pipelines.science.kernels.calibration import (
+    calibrate_known,
+    calibrate_row,
+    row_room,
+)
+from tianyu.pipelines.science.kernels.frames import kernel_calibration, measure, raw_rows
+from tianyu.pipelines.science.kernels.light import CompiledLight, RawLight
 from tianyu.pipelines.science.kernels.maxima import find_maxima, subtract_sky
 from tianyu.pipelines.science.kernels.skyimage import row_cubics, row_places, sky_run
 from tianyu.pipelines.science.kernels.skymesh import calibrate_and_measure
 from tianyu.pipelines.science.kernels.stellar import star_method
+from tianyu.pipelines.science.light import Light
 from tianyu.pipelines.science.overscan import RawFrame
 from tianyu.pipelines.science.peaks import find_peaks
 from tianyu.pipelines.science.sky import SkyModel, measure_sky
@@ -56,7 +66,7 @@ def test_calibration_agrees_to_the_last_bit(data, dtype, shape):
     calibrator = Calibrator(bias=bias, flat=flat, bad=bad, saturation=saturation)
     expected = calibrator.apply(raw, overscan)
     pixels, mask = np.empty(shape, np.float32), np.empty(shape, np.uint8)
-    how = *kernel_calibration(calibrator).arguments(overscan), *neutral_rows(shape[1])
+    how = *kernel_calibration(calibrator).arguments(overscan), row_room(shape[1])
     for y in range(shape[0]):
         calibrate_row(raw, y, how, pixels, mask)
     calibrator.fill_holes(pixels, mask)
@@ -207,23 +217,44 @@ def test_the_stars_of_a_frame_are_those_of_the_reference(n_stars):
     np.testing.assert_allclose(found.fwhm_pix, expected.fwhm_pix, rtol=1e-8)
 
 
-def test_only_what_is_wanted_is_calibrated_again_and_just_as_before():
-    raw = sky_with_stars((200, 230), seed=8)
-    rng = np.random.default_rng(9)
-    flat = rng.normal(1, 0.02, raw.shape)
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16])
+def test_a_frame_is_calibrated_again_just_as_before(dtype):
+    raw = sky_with_stars((200, 230), seed=8).astype(dtype)
+    flat = np.random.default_rng(9).normal(1, 0.02, raw.shape)
     calibrator = Calibrator(bias=np.full(raw.shape, 300.25), flat=flat, saturation=2000.0)
     pixels, mask = np.empty(raw.shape, np.float32), np.empty(raw.shape, np.uint8)
     sky, _ = measure(RawFrame(raw), calibrator, 64, pixels, mask)
-    pattern = rng.normal(0, 3, raw.shape).astype(np.float32)
-    again, bits = np.full(raw.shape, np.nan, np.float32), np.full(raw.shape, 77, np.uint8)
-    x, y = np.array([3.0, 150.2, np.nan, 900.0]), np.array([4.0, 190.0, 5.0, 5.0])
-    remeasure(RawFrame(raw), calibrator, sky, pattern, (x, y, 12), again, bits)
-    for column, row in ((3, 4), (150, 190)):
-        square = slice(max(0, row - 12), row + 13), slice(max(0, column - 12), column + 13)
-        np.testing.assert_array_equal(again[square], (pixels - pattern)[square])
-        np.testing.assert_array_equal(bits[square], mask[square])
-    assert np.isnan(again[100]).all()
-    whole, whole_bits = np.empty_like(pixels), np.empty_like(mask)
-    remeasure(RawFrame(raw), calibrator, sky, None, None, whole, whole_bits)
-    np.testing.assert_array_equal(whole, pixels)
-    np.testing.assert_array_equal(whole_bits, mask)
+    again, bits = np.empty_like(pixels), np.empty_like(mask)
+    calibrate_known(raw_rows(RawFrame(raw), calibrator, sky), again, bits)
+    np.testing.assert_array_equal(again, pixels)
+    np.testing.assert_array_equal(bits, mask)
+
+
+@pytest.mark.parametrize("shape", [(200, 230), (60, 40), (9, 300)])
+@pytest.mark.parametrize("is_calibrated", [True, False])
+def test_light_read_from_raw_rows_is_that_of_the_whole_frame(shape, is_calibrated):
+    """Sources in order and not, near each other and far, on edges, with masks and overscan."""
+    raw = sky_with_stars(shape, seed=8)
+    rng = np.random.default_rng(9)
+    calibrator, level = Calibrator(), None
+    if is_calibrated:
+        flat = rng.normal(1, 0.02, shape)
+        flat[rng.random(shape) < 0.01] = 0
+        calibrator = Calibrator(bias=np.full(shape, 300.25), flat=flat, saturation=2000.0)
+        level = rng.normal(3, 1, (shape[0], 1)).astype(np.float32)
+    mesh = np.full((2, 2), 900, np.float32)
+    sky = SkyModel(mesh, mesh / 100, tuple(-(-n // 2) for n in shape), shape)
+    rows = raw_rows(RawFrame(raw, level), calibrator, sky)
+    pixels, mask = np.empty(shape, np.float32), np.empty(shape, np.uint8)
+    calibrate_known(rows, pixels, mask)
+    x, y = rng.uniform(-0.5, np.array(shape)[::-1, np.newaxis] - 0.5, (2, 30))
+    stars = Footprints(x[:9], y[:9], np.full(9, 4.0))
+    ours, whole = RawLight.of(rows, stars), CompiledLight.of(pixels, mask, stars)
+    assert ours.shape == whole.shape
+    for geometry in (ApertureGeometry((2.0, 3.5), (6.0, 10.0)), ApertureGeometry((2.0,), (4.0, 7))):
+        for order in (np.argsort(y), np.arange(30), np.argsort(-y)[::7]):
+            found = ours.light(x[order], y[order], geometry, np.full(len(order), 9.0))
+            expected = whole.light(x[order], y[order], geometry, np.full(len(order), 9.0))
+            for column in fields(Light):
+                one, other = getattr(found, column.name), getattr(expected, column.name)
+                np.testing.assert_array_equal(one, other, err_msg=column.name)

@@ -13,7 +13,13 @@ from tianyu.pipelines.science.apertures import measure_light
 from tianyu.pipelines.science.footprints import Footprints
 from tianyu.pipelines.science.kernels.arcsine import arcsine
 from tianyu.pipelines.science.kernels.light import CompiledLight
-from tianyu.pipelines.science.kernels.selection import LANES, ZONE, ranked
+from tianyu.pipelines.science.kernels.selection import (
+    LANES,
+    ZONE,
+    compress,
+    ranked,
+    sort_few,
+)
 from tianyu.pipelines.science.meshspline import interpolate
 from tianyu.pipelines.science.sky import spline_weights
 from tianyu.pipelines.science.stamps import UNDER_STAR
@@ -36,9 +42,24 @@ def test_every_rank_is_found_whatever_the_guess(values, n_absent, wanted):
     values[:n_absent] = np.inf
     n = values.size - n_absent
     zone, held = np.empty(ZONE + 1, np.float32), np.zeros(2, np.int64)
+    marks = np.empty(values.size, np.uint8)
     for rank, near, width in wanted:
-        found = ranked(values, n, rank % n, np.float32(near), np.float32(width), zone, held)
+        guess = np.float32(near), np.float32(width)
+        found = ranked(values, n, rank % n, *guess, marks, zone, held)
         assert found == np.sort(values)[rank % n]
+
+
+@settings(max_examples=40)
+@given(
+    hnp.arrays(np.float32, st.integers(0, 6).map(lambda n: 8 * n), elements=ANY_FLOAT), st.data()
+)
+def test_what_is_marked_is_taken_out_and_sorted(values, data):
+    marks = data.draw(hnp.arrays(np.uint8, values.size, elements=st.integers(0, 1)))
+    kept = np.empty(values.size + 1, np.float32)
+    n = compress(values, marks, kept)
+    np.testing.assert_array_equal(kept[:n], values[marks == 1])
+    sort_few(kept, n)
+    np.testing.assert_array_equal(kept[:n], np.sort(values[marks == 1]))
 
 
 def test_the_arcsine_is_that_of_the_library():

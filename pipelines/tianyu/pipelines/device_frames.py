@@ -121,7 +121,6 @@ class Gpu:
         self.xp = xp
         self._sender = Sender(xp) if hasattr(xp, "cuda") else None
         self._calibrations: WeakKeyDictionary[Calibrator, DeviceCalibration] = WeakKeyDictionary()
-        self._pattern: tuple[FloatImage, DeviceArray] | None = None
         self._room = FrameBuffers()
 
     def sent(self, raw: RawFrame) -> RawFrame:
@@ -159,22 +158,18 @@ class Gpu:
         return FrameOnDevice(self, (pixels, mask), sky, maxima)
 
     def remeasure_frame(
-        self, raw: RawFrame, calibrator: Calibrator, sky: SkyModel, pattern: FloatImage | None
+        self, raw: RawFrame, calibrator: Calibrator, sky: SkyModel
     ) -> FrameOnDevice:
-        """Calibrate a frame and take off the sky that an earlier pass found, and a pattern.
+        """Calibrate a frame and take off the sky that an earlier pass found.
 
         Parameters
         ----------
         raw, calibrator
             As of :meth:`measure_frame`.
         sky : SkyModel
-        pattern : ndarray of float32, shape (ny, nx), or None
-            ADU.
         """
         pixels, mask = self._calibrated(raw, calibrator)
         pixels -= sky_image(sky, self.xp)
-        if pattern is not None:
-            pixels -= self._pattern_on_device(pattern)
         return FrameOnDevice(self, (pixels, mask), sky)
 
     def new_stack(self, canvas: Canvas) -> DeviceStack:
@@ -214,9 +209,3 @@ class Gpu:
         if isinstance(raw, SentFrame):
             raw.is_done_with()
         return calibrated
-
-    def _pattern_on_device(self, pattern: FloatImage) -> DeviceArray:
-        """Upload a pattern once: all frames of a run have the same."""
-        if self._pattern is None or self._pattern[0] is not pattern:
-            self._pattern = pattern, self.xp.asarray(pattern)
-        return self._pattern[1]

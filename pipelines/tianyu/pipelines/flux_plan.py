@@ -1,6 +1,5 @@
 """Where and how the sources of a run are measured, and their fluxes as rows."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -172,13 +171,6 @@ def stars_on(x: FloatArray, y: FloatArray, sky_rms: float, plan: FluxPlan) -> Fo
     return Footprints.of_stars(
         x[found], y[found], plan.peak[found], fwhm_pix=plan.fwhm_pix, sky_rms=sky_rms
     )
-
-
-def surroundings_of(
-    plan: FluxPlan, transform: AffineTransform
-) -> tuple[FloatArray, FloatArray, int]:
-    """Return where on a frame pixels are needed: x, y and half the side of squares, pixels."""
-    return *transform.apply(plan.x, plan.y), math.ceil(plan.annulus_pix[1] + 0.5)
 
 
 def with_forced_flag(fluxes: ApertureFluxes, is_forced: BoolArray) -> ApertureFluxes:

@@ -16,7 +16,6 @@ from tianyu.pipelines.science.apertureshape import ROUND, ApertureShape
 from tianyu.pipelines.science.arrays import (
     AnyArray,
     BoolArray,
-    FloatArray,
     FloatImage,
     IntArray,
     MaskImage,
@@ -174,7 +173,7 @@ def remeasure_frame(
     pattern: FloatImage | None = None,
     *,
     buffers: FrameBuffers | None = None,
-    about: tuple[FloatArray, FloatArray, int] | None = None,
+    whole: bool = True,
 ) -> MeasuredFrame:
     """Calibrate a frame and take off the sky that an earlier pass found: the same pixels.
 
@@ -187,9 +186,9 @@ def remeasure_frame(
         Fixed pattern to subtract as well, ADU.
     buffers : FrameBuffers, optional
         Memory for the result; by default new memory.
-    about : tuple, optional
-        x and y of sources, shape (n,), pixels, and half the side of the squares about them that
-        are wanted; other pixels may then hold anything.
+    whole : bool, optional
+        False where only the light about its sources is wanted: the frame is then made, where it
+        pays, row by row while they are measured, and `raw` must stay as it is until then.
 
     Raises
     ------
@@ -201,20 +200,17 @@ def remeasure_frame(
             f"the frame has shape {raw.pixels.shape}, the fixed pattern {pattern.shape}; frames "
             "of one observation must have one size"
         )
+    calibrator = calibrator if pattern is None else calibrator.with_pattern(pattern)
     if _fits_kernels(raw.pixels):
         calibrator.check_shape(raw.pixels)
         if gpu_kernels():
-            return find_gpu().remeasure_frame(raw, calibrator, sky, pattern)
-        from tianyu.pipelines.science.kernels.frames import remeasure  # noqa: PLC0415 - slow
+            return find_gpu().remeasure_frame(raw, calibrator, sky)
+        from tianyu.pipelines.frames_in_rows import FrameInRows  # noqa: PLC0415 - slow
 
-        memory = (buffers or FrameBuffers()).of_shape(_shape(raw.pixels))
-        remeasure(raw, calibrator, sky, pattern, about, *memory)
-        return MeasuredFrame(*memory, sky)
+        frame = FrameInRows(raw, calibrator, sky, buffers or FrameBuffers())
+        return frame.made() if whole else frame
     calibrated = calibrator.apply(raw.pixels, raw.overscan)
-    pixels = calibrated.pixels - sky.image()
-    if pattern is not None:
-        pixels -= pattern
-    return MeasuredFrame(pixels, calibrated.mask, sky)
+    return MeasuredFrame(calibrated.pixels - sky.image(), calibrated.mask, sky)
 
 
 def refuse_blank_frame(raw: RawFrame, name: str) -> None:

@@ -7,6 +7,7 @@ multiplication in float32. :func:`calibrate` is the same for a single frame.
 
 import math
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,6 +108,7 @@ class Calibrator:
         )
         if self.offset is not None:
             self.offset[~np.isfinite(self.offset)] = 0
+        self._with_pattern: tuple[FloatImage, Calibrator] | None = None
 
     def _fixed_mask(self, shape: tuple[int, int], bad: MaskImage | None) -> MaskImage:
         """Mask bits that are the same in every frame."""
@@ -152,6 +154,37 @@ class Calibrator:
         if holes is not None and holes.size:
             pixels.reshape(-1)[holes] = _typical_level(pixels, mask)
         return Calibrated(pixels, mask)
+
+    def with_pattern(self, pattern: FloatImage) -> "Calibrator":
+        """Return a calibrator that takes a fixed pattern P off as well, at no cost per frame.
+
+        ``(S − O)/F − P`` is ``(S − (O + P·F))/F``. A pixel without a flat has no value,
+        and nothing is taken off. All but the offset is shared with this calibrator, which keeps the
+        result.
+
+        Parameters
+        ----------
+        pattern : ndarray of float32, shape (ny, nx)
+            ADU of a pixel with mean response.
+
+        Examples
+        --------
+        >>> one = np.ones((1, 1), np.float32)
+        >>> prepared = Calibrator(bias=100 * one, flat=0.5 * one).with_pattern(3 * one)
+        >>> float(prepared.offset[0, 0]), float(prepared.apply(200 * one).pixels[0, 0])
+        (101.5, 197.0)
+        """
+        if self._with_pattern is None or self._with_pattern[0] is not pattern:
+            offset = pattern.copy()
+            if self.response is not None:
+                np.divide(pattern, self.response, out=offset, where=self.response != 0)
+                offset[self.response == 0] = 0.0
+            if self.offset is not None:
+                offset += self.offset
+            prepared = copy(self)
+            vars(prepared).update(offset=offset, _shape=offset.shape, _with_pattern=None)
+            self._with_pattern = pattern, prepared
+        return self._with_pattern[1]
 
     def check_shape(self, raw: AnyArray) -> None:
         """Refuse a raw frame that is no image of the shape of the calibration frames.

@@ -102,8 +102,13 @@ def interpolate(
     along_y = np.stack([mesh, curvatures(mesh.shape[0]) @ mesh])
     surfaces = np.stack([along_y, along_y @ curvatures(mesh.shape[1]).T])
     values = np.zeros(len(x))
-    for j in range(4):
-        for i in range(4):
-            at_nodes = surfaces[i // 2, j // 2][rows[j % 2], columns[i % 2]]
-            values += of_rows[j] * of_columns[i] * at_nodes
+    for row in range(2):
+        for column in range(2):
+            at_nodes = surfaces[:, :, rows[row], columns[column]]
+            # Of second derivatives along x or not, along y or not.
+            for j in range(2):
+                along = (
+                    of_columns[column] * at_nodes[0, j] + of_columns[2 + column] * at_nodes[1, j]
+                )
+                values += of_rows[2 * j + row] * along
     return values

@@ -28,7 +28,6 @@ from tianyu.pipelines.flux_plan import (
     following,
     load_plan,
     measure_sources,
-    surroundings_of,
 )
 from tianyu.pipelines.frame_rows import FrameRow, load_frame_rows
 from tianyu.pipelines.frames import FrameFile, find_product_of, raw_frames
@@ -146,8 +145,8 @@ def _calibrated(
         sky,
         pattern,
         buffers=buffers,
-        # What crosses a frame is sought in all of it, and ellipses may push the annulus out.
-        about=None if is_searched else surroundings_of(plan, transform),
+        # What crosses a frame is sought in all of it, and so are the stars that tell ellipses.
+        whole=is_searched,
     )
     return mark_passing_light(image, transform, plan, frame.fwhm_pix, parameters)
 

@@ -2,25 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, MaskImage
+from tianyu.pipelines.science.arrays import AnyArray, FloatImage, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
-from tianyu.pipelines.science.kernels.skyimage import sky_run
+from tianyu.pipelines.science.kernels.skyimage import row_places, sky_run
 from tianyu.pipelines.science.masks import MaskBit
-
-SEGMENT = 64
-"""Pixels of a row that are wanted together or not at all."""
 
 NEVER = 2**31
 """Counts that no pixel of 16 bits reaches."""
-
-HowToCalibrate: TypeAlias = tuple[
-    FloatImage, FloatImage, FloatImage, MaskImage, int, int, FloatImage, MaskImage
-]
-"""What is the same for all rows of a frame; see :func:`calibrate_row`."""
 
 _NO_FLOATS = np.empty((0, 0), np.float32)
 _NO_BITS = np.empty((0, 0), np.uint8)
@@ -63,12 +55,33 @@ class KernelCalibration:
         return (level, *prepared, int(MaskBit.SATURATED))
 
 
+class RowRoom(NamedTuple):
+    """Rows of zeros and of ones where nothing is to be done, and room for two more.
+
+    All but the last are of float32 and all of shape (nx,).
+    """
+
+    zeros: FloatImage
+    ones: FloatImage
+    level: FloatImage
+    sky: FloatImage
+    no_bits: MaskImage
+
+
 @compiled
-def neutral_rows(nx: int) -> tuple[FloatImage, MaskImage]:
-    """Return rows that change nothing: three of float32, of 0, 0 and 1, and one without bits."""
-    work = np.zeros((3, nx), np.float32)
-    work[2] = 1.0
-    return work, np.zeros(nx, np.uint8)
+def row_room(nx: int) -> RowRoom:
+    """Return the room for rows of nx pixels."""
+    return RowRoom(
+        np.zeros(nx, np.float32),
+        np.ones(nx, np.float32),
+        np.zeros(nx, np.float32),
+        np.empty(nx, np.float32),
+        np.zeros(nx, np.uint8),
+    )
+
+
+HowToCalibrate: TypeAlias = tuple[FloatImage, FloatImage, FloatImage, MaskImage, int, int, RowRoom]
+"""What is the same for all rows of a frame; see :func:`calibrate_row`."""
 
 
 @compiled
@@ -93,30 +106,27 @@ def calibrate_row(
         saturation : int
             Counts from which `saturated_bit` is set.
         saturated_bit : int
-        work, no_bits : ndarray
-            Of :func:`neutral_rows`; the second row of the former is written.
+        room : RowRoom
     pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
         Of which the row is written.
     """
-    overscan, offset, response, fixed_mask, saturation, saturated_bit, work, no_bits = how
+    overscan, offset, response, fixed_mask, saturation, saturated_bit, room = how
     nx = raw.shape[1]
     if overscan.size == 0 and offset.size and response.size:
         _scale_row(raw[y], offset[y], response[y], pixels[y])
     else:
-        nothing, level, one = work[0], work[1], work[2]
-        _fill_overscan(overscan, y, level)
+        _fill_overscan(overscan, y, room.level)
         _calibrate_run(
             raw[y],
-            level,
-            offset[y] if offset.size else nothing,
-            response[y] if response.size else one,
-            nothing,
-            nothing,
+            room.level,
+            offset[y] if offset.size else room.zeros,
+            response[y] if response.size else room.ones,
+            room.zeros,
             pixels[y],
             0,
             nx,
         )
-    fixed = fixed_mask[y] if fixed_mask.size else no_bits
+    fixed = fixed_mask[y] if fixed_mask.size else room.no_bits
     _mark_run(raw[y], fixed, saturation, saturated_bit, mask[y], 0, nx)
 
 
@@ -147,12 +157,11 @@ def _calibrate_run(
     offset: FloatImage,
     response: FloatImage,
     sky: FloatImage,
-    pattern: FloatImage,
     pixels: FloatImage,
     left: int,
     right: int,
 ) -> None:
-    """Write ``(S − level − offset) · response − sky − pattern`` of pixels left to right − 1.
+    """Write ``(S − level − offset) · response − sky`` of pixels left to right − 1.
 
     All arrays are rows of nx pixels. One sweep, whatever there is to do: zero and one change
     nothing.
@@ -160,7 +169,7 @@ def _calibrate_run(
     # Unsigned, or every index would be looked at whether it counts from the end.
     for x in range(np.uint64(left), np.uint64(right)):
         signal = np.float32(counts[x]) - level[x] - offset[x]
-        pixels[x] = signal * response[x] - sky[x] - pattern[x]
+        pixels[x] = signal * response[x] - sky[x]
 
 
 @compiled
@@ -180,95 +189,84 @@ def _mark_run(
         bits[x] = fixed[x] | (bit if np.int32(counts[x]) >= limit else np.uint8(0))
 
 
-@compiled
-def calibrate_wanted(
-    raw: AnyArray,
-    overscan: FloatImage,
-    offset: FloatImage,
-    response: FloatImage,
-    fixed_mask: MaskImage,
-    saturation: int,
-    saturated_bit: int,
-    cubics: FloatImage,
-    box: int,
-    places: FloatImage,
-    pattern: FloatImage,
-    wanted: MaskImage,
-    pixels: FloatImage,
-    mask: MaskImage,
-) -> None:
-    """Calibrate the wanted parts of a frame, and take its known sky and the fixed pattern off.
+class RawRows(NamedTuple):
+    """A raw frame, and all that makes calibrated, sky-subtracted rows of it, as kernels take it.
 
-    Parameters
+    Attributes
     ----------
-    raw, overscan, offset, response, fixed_mask, saturation, saturated_bit, pixels, mask
-        As of :func:`calibrate_row`. What is not wanted may be left as it was.
+    counts : ndarray of integers of at most 16 bits, shape (ny, nx)
+        ADU, C-contiguous; (0, 0) where there is nothing left to calibrate.
+    overscan, offset, response, fixed_mask, saturation, saturated_bit
+        As of :func:`calibrate_row`.
     cubics, box, places
         As of :func:`~.skyimage.sky_run`, of every row.
-    pattern : ndarray of float32, shape (ny, nx) or (0, 0)
-        ADU.
-    wanted : ndarray of uint8, shape (ny, ⌈nx / SEGMENT⌉)
-        Non-zero where a segment of a row is wanted.
     """
-    ny, nx = raw.shape
-    n_segments = wanted.shape[1]
-    nothing, level, one = (
-        np.zeros(nx, np.float32),
-        np.zeros(nx, np.float32),
-        np.ones(nx, np.float32),
-    )
-    no_bits, sky = np.zeros(nx, np.uint8), np.empty(nx, np.float32)
-    for y in range(ny):
-        # Up to the last wanted one in one go: a row in pieces costs more than what lies between
-        # them, since memory is fast only where it is read in order.
-        first, last = n_segments, -1
-        for segment in range(n_segments):
-            if wanted[y, segment] != 0:
-                first = min(first, segment)
-                last = segment
-        if last < 0:
-            continue
-        left, right = first * SEGMENT, min(nx, (last + 1) * SEGMENT)
-        _fill_overscan(overscan, y, level)
-        sky_run(cubics[y], box, places, left, right, sky)
-        _calibrate_run(
-            raw[y],
-            level,
-            offset[y] if offset.size else nothing,
-            response[y] if response.size else one,
-            sky,
-            pattern[y] if pattern.size else nothing,
-            pixels[y],
-            left,
-            right,
-        )
-        fixed = fixed_mask[y] if fixed_mask.size else no_bits
-        _mark_run(raw[y], fixed, saturation, saturated_bit, mask[y], left, right)
+
+    counts: AnyArray
+    overscan: FloatImage
+    offset: FloatImage
+    response: FloatImage
+    fixed_mask: MaskImage
+    saturation: int
+    saturated_bit: int
+    cubics: FloatImage
+    box: int
+    places: FloatImage
+
+
+NO_RAW_ROWS = RawRows(
+    np.empty((0, 0), np.uint16),
+    *KernelCalibration.of(None, None, None, None).arguments(None),
+    np.empty((0, 0, 4), np.float32),
+    1,
+    row_places(1, 1, 0),
+)
+"""Of a frame that has been calibrated already; of the types that most others have, for which
+kernels are compiled."""
 
 
 @compiled
-def want_squares(x: FloatArray, y: FloatArray, half: int, nx: int, wanted: MaskImage) -> None:
-    """Mark the segments of rows that squares about sources touch.
+def calibrate_known_row(
+    raw: RawRows, y: int, room: RowRoom, pixels: FloatImage, bits: MaskImage
+) -> None:
+    """Calibrate a row of a frame, and take its known sky off.
 
     Parameters
     ----------
-    x, y : ndarray, shape (n,)
-        Positions, pixels; those that are no numbers are passed over.
-    half : int
-        Pixels on each side of the middle one.
-    nx : int
-        Length of a row.
-    wanted : ndarray of uint8, shape (ny, ⌈nx / SEGMENT⌉)
-        Ones are written.
+    raw : RawRows
+    y : int
+        Row.
+    room : RowRoom
+    pixels, bits : ndarray of float32 and of uint8, shape (nx,)
+        Written.
     """
-    ny = wanted.shape[0]
-    for k in range(x.size):
-        if not (abs(x[k]) < 1e9 and abs(y[k]) < 1e9):
-            continue
-        column, row = int(np.rint(x[k])), int(np.rint(y[k]))
-        if column + half < 0 or column - half >= nx:
-            continue
-        first, last = max(0, column - half) // SEGMENT, min(nx - 1, column + half) // SEGMENT
-        for j in range(max(0, row - half), min(ny, row + half + 1)):
-            for segment in range(first, last + 1):
-                wanted[j, segment] = 1
+    nx = raw.counts.shape[1]
+    _fill_overscan(raw.overscan, y, room.level)
+    sky_run(raw.cubics[y], raw.box, raw.places, 0, nx, room.sky)
+    _calibrate_run(
+        raw.counts[y],
+        room.level,
+        raw.offset[y] if raw.offset.size else room.zeros,
+        raw.response[y] if raw.response.size else room.ones,
+        room.sky,
+        pixels,
+        0,
+        nx,
+    )
+    fixed = raw.fixed_mask[y] if raw.fixed_mask.size else room.no_bits
+    _mark_run(raw.counts[y], fixed, raw.saturation, raw.saturated_bit, bits, 0, nx)
+
+
+@compiled
+def calibrate_known(raw: RawRows, pixels: FloatImage, mask: MaskImage) -> None:
+    """Calibrate a frame, and take its known sky off.
+
+    Parameters
+    ----------
+    raw : RawRows
+    pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
+        Written.
+    """
+    room = row_room(raw.counts.shape[1])
+    for y in range(raw.counts.shape[0]):
+        calibrate_known_row(raw, y, room, pixels[y], mask[y])

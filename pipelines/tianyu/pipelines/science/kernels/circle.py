@@ -47,7 +47,7 @@ def circle_sums(
         Centre of the circles from the middle of the stamp, pixels.
     running : ndarray, shape (s + 1, s)
         Room for the sums of the pixels of each column above each row.
-    lines : ndarray, shape (3, s + 1)
+    lines : ndarray, shape (4, s + 1)
         Room for the integrals of the grid's lines.
     sums : ndarray, shape (r,)
         Written.
@@ -65,20 +65,21 @@ def circle_sums(
 def _circle_sum(
     stamp: FloatImage, running: FloatArray, x: float, y: float, radius: float, lines: FloatArray
 ) -> float:
-    size, square = stamp.shape[0], radius * radius
+    size = stamp.shape[0]
     edge_x, edge_y = -(size // 2) - 0.5 - x, -(size // 2) - 0.5 - y
     first_row = max(0, math.floor(-radius - edge_y))
     last_row = min(size, math.floor(radius - edge_y) + 1)
     first_column = max(0, math.floor(-radius - edge_x))
     last_column = min(size, math.floor(radius - edge_x) + 1)
-    _fill_columns(edge_x + first_column, radius, lines[0, first_column : last_column + 1])
-    _fill_rows(edge_y + first_row, radius, lines[1:, first_row : last_row + 1])
+    _fill_columns(edge_x + first_column, radius, lines[:, first_column : last_column + 1])
+    _fill_rows(edge_y + first_row, radius, lines[1:3, first_row : last_row + 1])
     light = 0.0
     for column in range(first_column, last_column):
         left, right = max(edge_x + column, -radius), min(edge_x + column + 1.0, radius)
-        near, far = max(left, -right, 0.0), max(-left, right)
-        outer = math.sqrt(max(square - near * near, 0.0))
-        inner = math.sqrt(max(square - far * far, 0.0))
+        # How far from the middle the disk reaches in the column, and up to where it fills it.
+        half_left, half_right = lines[3, column], lines[3, column + 1]
+        inner, outer = min(half_left, half_right), max(half_left, half_right)
+        outer = radius if left < 0.0 < right else outer
         row = max(first_row, math.floor(-outer - edge_y))
         stop = min(last_row, math.floor(outer - edge_y) + 1)
         whole, end_whole = math.ceil(-inner - edge_y), math.floor(inner - edge_y)
@@ -98,13 +99,16 @@ def _circle_sum(
 
 
 @compiled
-def _fill_columns(first: float, radius: float, at_lines: FloatArray) -> None:
-    """Write H at lines one apart, at most that at the ends of the disk."""
+def _fill_columns(first: float, radius: float, lines: FloatArray) -> None:
+    """Write H at lines one apart, at most that at the ends of the disk, and half their chords."""
     square = radius * radius
+    at_lines, half_chords = lines[0], lines[3]
     for k in range(at_lines.size):
         x = min(abs(first + k), radius)
-        half = 0.5 * (x * math.sqrt(square - x * x) + square * arcsine(x / radius))
+        half_chord = math.sqrt(square - x * x)
+        half = 0.5 * (x * half_chord + square * arcsine(x / radius))
         at_lines[k] = half if first + k > 0.0 else -half
+        half_chords[k] = half_chord
 
 
 @compiled

@@ -5,10 +5,8 @@ import numpy as np
 from tianyu.pipelines.science.arrays import AnyArray, FloatArray, FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.calibrate import Calibrator
 from tianyu.pipelines.science.kernels.calibration import (
-    SEGMENT,
     KernelCalibration,
-    calibrate_wanted,
-    want_squares,
+    RawRows,
 )
 from tianyu.pipelines.science.kernels.maxima import subtract_sky
 from tianyu.pipelines.science.kernels.meshfilter import fill_bad_boxes, median_filtered
@@ -18,8 +16,6 @@ from tianyu.pipelines.science.overscan import RawFrame
 from tianyu.pipelines.science.sky import SkyModel, mesh_boxes, no_sky
 from tianyu.pipelines.science.starlist import THRESHOLD_SIGMA
 from tianyu.pipelines.science.stars import MIN_AREA_PIX
-
-_NOTHING = np.empty((0, 0), np.float32)
 
 
 def kernel_calibration(calibrator: Calibrator) -> KernelCalibration:
@@ -96,16 +92,8 @@ def _smoothed(mesh: FloatArray) -> FloatImage:
     return median_filtered(mesh).astype(np.float32)
 
 
-def remeasure(
-    raw: RawFrame,
-    calibrator: Calibrator,
-    sky: SkyModel,
-    pattern: FloatImage | None,
-    about: tuple[FloatArray, FloatArray, int] | None,
-    pixels: FloatImage,
-    mask: MaskImage,
-) -> None:
-    """Calibrate a frame of integers of 16 bits and take its known sky and the pattern off.
+def raw_rows(raw: RawFrame, calibrator: Calibrator, sky: SkyModel) -> RawRows:
+    """Return what makes calibrated rows of a frame of integers of 16 bits, less what is known.
 
     Parameters
     ----------
@@ -113,27 +101,12 @@ def remeasure(
     calibrator : Calibrator
     sky : SkyModel
         That an earlier pass found.
-    pattern : ndarray of float32, shape (ny, nx), or None
-        Fixed pattern, ADU.
-    about : tuple or None
-        x and y of sources, shape (n,), and half the side of the squares of pixels about them that
-        are wanted. Other pixels are not written.
-    pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
-        Written.
     """
     counts = np.ascontiguousarray(raw.pixels)
-    ny, nx = counts.shape
-    wanted = np.full((ny, -(-nx // SEGMENT)), about is None, np.uint8)
-    if about is not None:
-        want_squares(*about, nx, wanted)
-    calibrate_wanted(
+    return RawRows(
         counts,
         *kernel_calibration(calibrator).arguments(raw.overscan),
         row_cubics(sky),
         sky.box_pix[1],
-        row_places(sky.mesh.shape[1], sky.box_pix[1], nx),
-        _NOTHING if pattern is None else np.ascontiguousarray(pattern),
-        wanted,
-        pixels,
-        mask,
+        row_places(sky.mesh.shape[1], sky.box_pix[1], counts.shape[1]),
     )

@@ -1,9 +1,12 @@
 """The local background of one source, without sorting its ring of pixels.
 
 The clip of :func:`~tianyu.pipelines.science.annulus.local_background` needs a few order
-statistics only: the median and what is one and two σ below it. They are looked for on a short list
-of the values near where they should be. What is kept is exactly what the reference keeps.
+statistics only: the median and what is one and two σ below it. Where they must be is told by how
+many values lie below those of another ring nearby; the few values there are taken out and sorted.
+What is kept is exactly what the reference keeps.
 """
+
+import math
 
 import numpy as np
 
@@ -15,10 +18,22 @@ from tianyu.pipelines.science.annulus import (
 )
 from tianyu.pipelines.science.arrays import FloatArray, FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
-from tianyu.pipelines.science.kernels.selection import LANES, count_below, count_outside, ranked
+from tianyu.pipelines.science.kernels.selection import (
+    LANES,
+    compress,
+    count_outside,
+    ranked,
+    sort_few,
+)
 
-_REACH = (0.15, 0.2, 0.35)
-"""How far about each of the three the short list reaches, σ."""
+_DENSITY = (0.3989, 0.2420, 0.0540)
+"""Of normal noise at its middle, one and two σ off, per σ."""
+
+_MARGIN = 6
+"""Ranks that are taken out beyond those that are expected to be asked for."""
+
+_MOST = 160
+"""Values that are sorted, at most: where many are equal there are more."""
 
 
 @compiled
@@ -27,9 +42,10 @@ def clipped_ring(
     n: int,
     guess: float,
     known: FloatImage,
-    wanted: MaskImage,
-    short: FloatImage,
-    zones: FloatImage,
+    marks: MaskImage,
+    window: FloatImage,
+    places: IntArray,
+    zone: FloatImage,
     held: IntArray,
     sums: FloatArray,
 ) -> tuple[float, int]:
@@ -46,12 +62,14 @@ def clipped_ring(
     known : ndarray of float32, shape (2,)
         Median and σ of another ring nearby, zeros if there is none; those of this one are
         written.
-    wanted, short : ndarray of uint8, shape (m,), and of float32, shape (m + LANES,)
-        Room for the short list.
-    zones : ndarray of float32, shape (4, ZONE + 1)
+    marks : ndarray of uint8, shape (m,)
+        Room.
+    window : ndarray of float32, shape (m + 1,)
+        Room for the values about the order statistics.
+    places : ndarray of int64, shape (3, 3)
+        Room for where they stand.
+    zone, held
         Room for what :func:`~.selection.ranked` finds.
-    held : ndarray of int64, shape (4, 2)
-        Room for where it was found.
     sums : ndarray, shape (LANES,)
         Room.
 
@@ -61,18 +79,16 @@ def clipped_ring(
         Of the values that are left.
     n_kept : int
     """
-    held[:] = 0
     sigma = known[1] if known[1] > np.float32(0.0) else np.float32(guess)
-    edges, n_short = _shorten(values, known[0], sigma, wanted, short)
-    list_of = short[: -(-n_short // LANES) * LANES]
+    _open_windows(values, n, known[0], sigma, marks, window, places)
+    held[:] = 0
     start, stop = 0, n
     low, high, middle = np.float32(-np.inf), np.float32(np.inf), known[0]
     for _ in range(CLIP_ROUNDS):
-        middle = _ranked(values, n, (start + stop) // 2, 0, edges, list_of, zones, held)
-        rank = start + int(np.float64(LOWER_SIGMA_QUANTILE) * (stop - start))
-        one = middle - _ranked(values, n, rank, 1, edges, list_of, zones, held)
-        rank = start + int(np.float64(LOWER_TWO_SIGMA_QUANTILE) * (stop - start))
-        two = middle - _ranked(values, n, rank, 2, edges, list_of, zones, held)
+        rank, rank_one, rank_two = _ranks(start, stop)
+        middle = _value(values, n, rank, 0, sigma, marks, window, places, zone, held)
+        one = middle - _value(values, n, rank_one, 1, sigma, marks, window, places, zone, held)
+        two = middle - _value(values, n, rank_two, 2, sigma, marks, window, places, zone, held)
         half = two / np.float32(2.0)
         reach = np.float32(ANNULUS_CLIP_SIGMA) * (one if one > half else half)
         low, high = middle - reach, middle + reach
@@ -85,62 +101,102 @@ def clipped_ring(
     return _mean(values, low, high, middle, stop - start, sums), stop - start
 
 
-_Edges = tuple[float, float, int, int, int]
-"""Of a part of the short list: from, to, how many values are below both, and, on the list, below
-the first."""
+@compiled
+def _ranks(start: int, stop: int) -> tuple[int, int, int]:
+    """Return the ranks of the median and of what is one and two σ below it."""
+    n = stop - start
+    one = start + int(np.float64(LOWER_SIGMA_QUANTILE) * n)
+    return (start + stop) // 2, one, start + int(np.float64(LOWER_TWO_SIGMA_QUANTILE) * n)
 
 
 @compiled
-def _shorten(
-    values: FloatImage, middle: float, sigma: float, wanted: MaskImage, short: FloatImage
-) -> tuple[tuple[_Edges, _Edges, _Edges], int]:
-    """Write the values near the median, one σ and two σ below it; tell how many."""
-    a, b = middle - np.float32(_REACH[0]) * sigma, middle + np.float32(_REACH[0]) * sigma
+def _open_windows(
+    values: FloatImage,
+    n: int,
+    middle: float,
+    sigma: float,
+    marks: MaskImage,
+    window: FloatImage,
+    places: IntArray,
+) -> None:
+    """Sort the values about the three order statistics, as far as they are where they should be.
+
+    Written are all of them together, and for each statistic where it may be found: from which rank
+    on, how many, and at which place of `window` the first is.
+    """
     one, two = middle - sigma, middle - np.float32(2.0) * sigma
-    c, d = one - np.float32(_REACH[1]) * sigma, one + np.float32(_REACH[1]) * sigma
-    e, f = two - np.float32(_REACH[2]) * sigma, two + np.float32(_REACH[2]) * sigma
+    n_middle, n_one, n_two, n_high = _count_four(
+        values, middle, one, two, middle + np.float32(ANNULUS_CLIP_SIGMA) * sigma
+    )
+    # Before anything is clipped, and about what is left after.
+    first, later = _ranks(0, n), _ranks(0, min(n_high, n))
+    a, b = _window(middle, sigma, n, n_middle, first[0], later[0], _DENSITY[0])
+    c, d = _window(one, sigma, n, n_one, first[1], later[1], _DENSITY[1])
+    e, f = _window(two, sigma, n, n_two, first[2], later[2], _DENSITY[2])
     for i in range(values.size):
         value = values[i]
         near = (value >= a) & (value < b)
         near |= (value >= c) & (value < d)
         near |= (value >= e) & (value < f)
-        wanted[i] = 1 if near else 0
-    n = np.uint64(0)
-    for i in range(values.size):
-        short[n] = values[i]
-        n += np.uint64(wanted[i])
-    short[n : n + np.uint64(LANES)] = np.float32(np.inf)
-    n_a, n_b = count_below(values, a, b)
-    n_c, n_d = count_below(values, c, d)
-    n_e, n_f = count_below(values, e, f)
-    n_two, n_one = n_f - n_e, n_d - n_c
-    edges = (a, b, n_a, n_b, n_two + n_one), (c, d, n_c, n_d, n_two), (e, f, n_e, n_f, 0)
-    return edges, np.int64(n)
+        marks[i] = 1 if near else 0
+    n_short = compress(values, marks, window)
+    places[:] = 0
+    if n_short > _MOST:
+        return
+    sort_few(window, n_short)
+    places[0, 0], places[1, 0], places[2, 0], _ = _count_four(values, a, c, e, e)
+    found = window[:n_short]
+    places[0, 2], places[1, 2], places[2, 2], _ = _count_four(found, a, c, e, e)
+    places[0, 1], places[1, 1], places[2, 1], _ = _count_four(found, b, d, f, f)
+    places[:, 1] -= places[:, 2]
 
 
 @compiled
-def _ranked(
+def _count_four(
+    values: FloatImage, a: float, b: float, c: float, d: float
+) -> tuple[int, int, int, int]:
+    """Return how many values are less than each of four."""
+    n_a, n_b, n_c, n_d = 0, 0, 0, 0
+    for i in range(values.size):
+        n_a += 1 if values[i] < a else 0
+        n_b += 1 if values[i] < b else 0
+        n_c += 1 if values[i] < c else 0
+        n_d += 1 if values[i] < d else 0
+    return n_a, n_b, n_c, n_d
+
+
+@compiled
+def _window(
+    at: float, sigma: float, n: int, n_below: int, one: int, other: int, density: float
+) -> tuple[float, float]:
+    """Return between which values two ranks should be, where so many of n are below one."""
+    per_rank = sigma / np.float32(density * n)
+    low, high = min(one, other) - n_below, max(one, other) - n_below
+    # How far off a rank is from where it is reckoned to be grows as chance has it.
+    low -= _MARGIN + int(math.sqrt(abs(low)))
+    high += _MARGIN + int(math.sqrt(abs(high)))
+    return at + np.float32(low) * per_rank, at + np.float32(high) * per_rank
+
+
+@compiled
+def _value(
     values: FloatImage,
     n: int,
     rank: int,
     which: int,
-    edges: tuple[_Edges, _Edges, _Edges],
-    short: FloatImage,
-    zones: FloatImage,
+    sigma: float,
+    marks: MaskImage,
+    window: FloatImage,
+    places: IntArray,
+    zone: FloatImage,
     held: IntArray,
 ) -> float:
-    """Return the value of a rank, from the short list if it is there."""
-    low, high, n_low, n_high, before = edges[which]
-    if not n_low <= rank < n_high:
-        held[3] = 0
-        reach = high - low
-        return ranked(values, n, rank, np.float32(0.5) * (low + high), reach, zones[3], held[3])
-    per_rank = (high - low) / np.float32(n_high - n_low)
-    near = low + (np.float32(rank - n_low) + np.float32(0.5)) * per_rank
-    place = rank - n_low + before
-    return ranked(
-        short, short.size, place, near, np.float32(6.0) * per_rank, zones[which], held[which]
-    )
+    """Return the value of a rank, from a window if it is there."""
+    place = rank - places[which, 0]
+    if 0 <= place < places[which, 1]:
+        return window[places[which, 2] + place]
+    near = window[places[which, 2]] if places[which, 1] else np.float32(0.0)
+    return ranked(values, n, rank, near, sigma, marks, zone, held)
 
 
 @compiled

@@ -10,7 +10,7 @@ from tianyu.pipelines.science.annulus import (
     CLIPPED_NORMAL_RMS,
     UPPER_SIGMA_QUANTILE,
 )
-from tianyu.pipelines.science.arrays import FloatArray, FloatImage, IntArray
+from tianyu.pipelines.science.arrays import FloatArray, FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
 from tianyu.pipelines.science.kernels.selection import LANES, count_outside, ranked
 
@@ -20,7 +20,13 @@ _SIX = 6.0
 
 @compiled
 def ring_noise(
-    sizes: FloatImage, n: int, guess: float, zone: FloatImage, held: IntArray, sums: FloatArray
+    sizes: FloatImage,
+    n: int,
+    guess: float,
+    marks: MaskImage,
+    zone: FloatImage,
+    held: IntArray,
+    sums: FloatArray,
 ) -> float:
     """Measure the noise of a pixel: :func:`~tianyu.pipelines.science.annulus.pixel_noise` of one.
 
@@ -32,7 +38,7 @@ def ring_noise(
         Differences that are to be used.
     guess : float
         σ of a pixel: a bad guess costs time only.
-    zone, held
+    marks, zone, held
         Room for what :func:`~.selection.ranked` finds.
     sums : ndarray, shape (LANES,)
         Room.
@@ -47,7 +53,7 @@ def ring_noise(
     held[:] = 0
     rank = int(np.float64(UPPER_SIGMA_QUANTILE) * n)
     near = np.float32(math.sqrt(_SIX) * guess)
-    sigma = np.float64(ranked(sizes, n, rank, near, np.float32(0.15) * near, zone, held))
+    sigma = np.float64(ranked(sizes, n, rank, near, np.float32(0.15) * near, marks, zone, held))
     kept = -1
     for _ in range(CLIP_ROUNDS):
         reach = _not_above(ANNULUS_CLIP_SIGMA * sigma)

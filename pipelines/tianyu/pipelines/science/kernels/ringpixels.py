@@ -18,7 +18,9 @@ _BLOCK = 32
 
 @dataclass(frozen=True, eq=False)
 class RingLayout:
-    """Where the pixels of a ring stand in a row of m numbers, m a multiple of ``LANES``.
+    """Where the pixels of a ring stand in a row of m numbers, m a multiple of 2 ``LANES``.
+
+    Those of every second column, the middle one among them, stand at even places.
 
     Attributes
     ----------
@@ -27,8 +29,10 @@ class RingLayout:
     spans : ndarray of int64, shape (s, 4)
         Pieces of the rows of the ring, each with one pixel more on either side: row and column of
         the first pixel from the middle of the ring, its place, and how many there are.
-    is_ring, is_noise : ndarray of uint8, shape (m,)
-        1 for pixels that belong to the ring, and for those whose differences tell the noise.
+    is_ring : ndarray of uint8, shape (m,)
+        1 for pixels that belong to the ring.
+    is_noise : ndarray of uint8, shape (m / 2,)
+        1 for the pixels, at every second place, whose differences tell the noise.
     """
 
     hole_pix: float
@@ -57,9 +61,9 @@ def ring_layout(annulus_pix: tuple[float, float], half: int) -> RingLayout:
     --------
     >>> layout = ring_layout((1.0, 1.0), 2)
     >>> layout.spans.tolist()
-    [[-1, -1, 0, 3], [0, -2, 3, 3], [0, 0, 6, 3], [1, -1, 9, 3]]
+    [[-1, -1, 1, 3], [0, -2, 4, 3], [0, 0, 8, 3], [1, -1, 11, 3]]
     >>> np.flatnonzero(layout.is_ring).tolist(), np.flatnonzero(layout.is_noise).tolist()
-    ([1, 4, 7, 10], [1, 7])
+    ([2, 5, 9, 12], [1, 6])
     """
     distance = pixel_distance(2 * half + 1)
     inside = (distance >= annulus_pix[0]) & (distance <= annulus_pix[1])
@@ -67,24 +71,35 @@ def ring_layout(annulus_pix: tuple[float, float], half: int) -> RingLayout:
     rows, first = np.nonzero(edges == 1)
     _, end = np.nonzero(edges == -1)
     length = end - first + 2
-    start = np.concatenate([[0], np.cumsum(length)[:-1]])
+    start = _places(first - 1 - half, length)
     spans = np.stack([rows - half, first - 1 - half, start, length], axis=1).astype(np.int64)
-    size = -(-(int(length.sum()) + _BLOCK) // LANES) * LANES
-    is_ring, is_noise = np.zeros((2, size), np.uint8)
+    size = -(-(int(start[-1] + length[-1]) + _BLOCK) // (2 * LANES)) * 2 * LANES
+    is_ring = np.zeros(size, np.uint8)
     place = np.concatenate(
         [np.arange(s + 1, s + n - 1) for s, n in zip(start, length, strict=True)]
     )
     is_ring[place] = 1
-    is_noise[place[::NOISE_STEP]] = 1
+    is_noise = is_ring[::NOISE_STEP].copy()
     for array in (spans, is_ring, is_noise):
         array.setflags(write=False)
     return RingLayout(max(annulus_pix[0] - 1.0, 0.0), spans, is_ring, is_noise)
+
+
+def _places(columns: IntArray, lengths: IntArray) -> IntArray:
+    """Return where pieces start, one after the other: even columns at even places."""
+    places, end = [], 0
+    for column, length in zip(columns.tolist(), lengths.tolist(), strict=True):
+        places.append(end + (end - column) % NOISE_STEP)
+        end = places[-1] + length
+    return np.array(places)
 
 
 @compiled
 def cut_ring(
     pixels: FloatImage,
     mask: MaskImage,
+    slots: int,
+    ny: int,
     row: int,
     column: int,
     ignored: int,
@@ -95,8 +110,8 @@ def cut_ring(
 
     Parameters
     ----------
-    pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
-        C-contiguous.
+    pixels, mask, slots, ny
+        As of :func:`~.stars.light_of_frame`.
     row, column : int
         Middle of the ring.
     ignored : int
@@ -106,7 +121,7 @@ def cut_ring(
     ring : ndarray of float32, shape (m,)
         Written, but for what lies beyond the spans.
     """
-    ny, nx = pixels.shape
+    nx = pixels.shape[1]
     values, marks = pixels.reshape(-1), mask.reshape(-1)
     harmful, nan = np.uint8(0xFF ^ ignored), np.float32(np.nan)
     last = spans.shape[0] - 1
@@ -114,12 +129,16 @@ def cut_ring(
     reach = max(-spans[0, 0], spans[last, 0]) + 1
     # One row more, for blocks that end beyond the last piece.
     whole = reach <= row < ny - reach - 1 and reach <= column < nx - reach and nx >= _BLOCK
+    first = row + spans[0, 0]
+    # Of the slot of a row: how much less it is than the row.
+    turn = first - first % slots
     for s in range(spans.shape[0]):
         y, x, place, n = row + spans[s, 0], column + spans[s, 1], spans[s, 2], spans[s, 3]
         if whole:
+            slot = y - turn if y - turn < slots else y - turn - slots
             # In blocks of one size, which fill the processor's vectors: what is written beyond the
             # end of a piece is overwritten by the next one.
-            start, end = y * nx + x, place + n
+            start, end = slot * nx + x, place + n
             while place < end:
                 these, bits = values[start : start + _BLOCK], marks[start : start + _BLOCK]
                 to = ring[place : place + _BLOCK]
@@ -129,11 +148,12 @@ def cut_ring(
                 start += _BLOCK
                 place += _BLOCK
             continue
+        slot = y % slots
         for i in range(n):
             at = x + i
             ring[place + i] = nan
-            if 0 <= y < ny and 0 <= at < nx and marks[y * nx + at] & harmful == 0:
-                value = values[y * nx + at]
+            if 0 <= y < ny and 0 <= at < nx and marks[slot * nx + at] & harmful == 0:
+                value = values[slot * nx + at]
                 ring[place + i] = value if abs(value) < np.inf else nan
 
 
@@ -180,19 +200,19 @@ def spread_ring(
     ----------
     ring : ndarray of float32, shape (m,)
         Of :func:`cut_ring`.
-    is_ring, is_noise : ndarray of uint8, shape (m,)
+    is_ring, is_noise : ndarray of uint8, shape (m,) and (m / 2,)
         Of :class:`RingLayout`.
-    values, sizes : ndarray of float32, shape (m,)
+    values, sizes : ndarray of float32, shape (m,) and (m / 2,)
         Written.
     """
-    infinite, last = np.float32(np.inf), ring.size - 1
-    values[0], values[last], sizes[0], sizes[last] = infinite, infinite, infinite, infinite
-    before, here, after = ring[: last - 1], ring[1:last], ring[2:]
-    own, noise = is_ring[1:last], is_noise[1:last]
-    to_value, to_size = values[1:last], sizes[1:last]
-    for i in range(here.size):
-        value = here[i]
-        to_value[i] = value if (value == value) & (own[i] != 0) else infinite
-    for i in range(here.size):
-        size = abs(before[i] + after[i] - np.float32(2.0) * here[i])
-        to_size[i] = size if (size == size) & (noise[i] != 0) else infinite
+    infinite = np.float32(np.inf)
+    for i in range(ring.size):
+        value = ring[i]
+        values[i] = value if (value == value) & (is_ring[i] != 0) else infinite
+    sizes[0] = infinite
+    # Unsigned, or every index would be looked at whether it counts from the end.
+    for i in range(np.uint64(1), np.uint64(sizes.size)):
+        at = np.uint64(2) * i
+        around = ring[at - np.uint64(1)] + ring[at + np.uint64(1)]
+        size = abs(around - np.float32(2.0) * ring[at])
+        sizes[i] = size if (size == size) & (is_noise[i] != 0) else infinite

@@ -7,7 +7,7 @@ They are kept: what is asked for next mostly lies among them.
 
 import numpy as np
 
-from tianyu.pipelines.science.arrays import FloatImage, IntArray
+from tianyu.pipelines.science.arrays import FloatImage, IntArray, MaskImage
 from tianyu.pipelines.science.kernels.jit import compiled
 
 ZONE = 16
@@ -15,6 +15,9 @@ ZONE = 16
 
 LANES = 48
 """Values that are looked through together: a whole number of the vectors of any processor."""
+
+_WIDE = 16
+"""Values that are compared together."""
 
 _AIM = 5.0
 """Ranks by which the next guesses stand apart from where the value should be."""
@@ -50,6 +53,7 @@ def ranked(
     rank: int,
     near: float,
     width: float,
+    marks: MaskImage,
     zone: FloatImage,
     held: IntArray,
 ) -> float:
@@ -64,6 +68,8 @@ def ranked(
     rank : int
     near, width : float
         Where the value is looked for first, and how far about it: bad guesses cost time only.
+    marks : ndarray of uint8, shape (≥ m,)
+        Room.
     zone : ndarray of float32, shape (ZONE + 1,)
         Sorted values that an earlier search has found; written.
     held : ndarray of int64, shape (2,)
@@ -71,7 +77,7 @@ def ranked(
         the zone's own are of its first value; written.
     """
     if not held[0] <= rank < held[0] + held[1]:
-        _search(values, n, rank, np.float32(near), np.float32(width), zone, held)
+        _search(values, n, rank, np.float32(near), np.float32(width), marks, zone, held)
     place = rank - held[0]
     return zone[place if held[1] <= ZONE else 0]
 
@@ -83,6 +89,7 @@ def _search(
     rank: int,
     near: float,
     width: float,
+    marks: MaskImage,
     zone: FloatImage,
     held: IntArray,
 ) -> None:
@@ -118,7 +125,7 @@ def _search(
     if n_high - n_low <= ZONE:
         held[0], held[1] = n_low, n_high - n_low
         zone[:] = np.float32(np.inf)
-        _collect(values, low, high, zone)
+        _collect(values, low, high, marks[: values.size], zone)
         return
     value = np.partition(values, rank)[rank]
     held[0], n_not_above = count_outside(values, value, value)
@@ -127,21 +134,57 @@ def _search(
 
 
 @compiled
-def _collect(values: FloatImage, low: float, high: float, zone: FloatImage) -> None:
+def _collect(
+    values: FloatImage, low: float, high: float, marks: MaskImage, zone: FloatImage
+) -> None:
     """Write the values from low to below high, at most ``ZONE``, sorted."""
-    n = 0
-    for block in range(values.size // LANES):
-        part = values[LANES * block : LANES * block + LANES]
-        hits = 0
-        for k in range(LANES):
-            hits += 1 if (part[k] >= low) & (part[k] < high) else 0
-        if hits:
-            for k in range(LANES):
-                zone[n] = part[k]
-                n += 1 if (part[k] >= low) & (part[k] < high) else 0
+    for i in range(values.size):
+        marks[i] = 1 if (values[i] >= low) & (values[i] < high) else 0
+    n = compress(values, marks, zone)
+    zone[n:] = np.float32(np.inf)
+    sort_few(zone, n)
+
+
+@compiled
+def compress(values: FloatImage, marks: MaskImage, kept: FloatImage) -> int:
+    """Write the values that are marked, in their order, and tell how many.
+
+    Quick where few are: eight marks are looked at together.
+
+    Parameters
+    ----------
+    values : ndarray of float32, shape (m,)
+        m is a multiple of eight.
+    marks : ndarray of uint8, shape (m,)
+        0 or 1.
+    kept : ndarray of float32
+        Written; one number longer than there are marks.
+    """
+    eights, n = marks.view(np.uint64), np.uint64(0)
+    for k in range(eights.size):
+        if eights[k] != 0:
+            for i in range(np.uint64(8 * k), np.uint64(8 * k + 8)):
+                kept[n] = values[i]
+                n += np.uint64(marks[i])
+    return np.int64(n)
+
+
+@compiled
+def sort_few(values: FloatImage, n: int) -> None:
+    """Sort the first n of a few values: each goes where as many are less as there are.
+
+    Quadratic, but without a branch that the processor could guess wrong.
+    """
+    n_padded = -(-n // _WIDE) * _WIDE
+    before, place = np.empty(n_padded, np.float32), np.zeros(n_padded, np.int32)
+    before[:n], before[n:] = values[:n], np.float32(np.inf)
+    for j in range(n):
+        value = before[j]
+        for i in range(n_padded):
+            place[i] += 1 if value < before[i] else 0
+    # Of equal values one is written, and the places after it are filled.
+    values[:n] = np.float32(-np.inf)
+    for i in range(n):
+        values[place[i]] = before[i]
     for i in range(1, n):
-        value, k = zone[i], i
-        while k > 0 and zone[k - 1] > value:
-            zone[k] = zone[k - 1]
-            k -= 1
-        zone[k] = value
+        values[i] = max(values[i], values[i - 1])

@@ -25,7 +25,7 @@ from tianyu.pipelines.science.kernels.boxcounts import (
     lay_out,
     steps_about,
 )
-from tianyu.pipelines.science.kernels.calibration import HowToCalibrate, calibrate_row, neutral_rows
+from tianyu.pipelines.science.kernels.calibration import HowToCalibrate, calibrate_row, row_room
 from tianyu.pipelines.science.kernels.jit import compiled
 from tianyu.pipelines.science.kernels.prefetch import ROWS_AHEAD
 from tianyu.pipelines.science.kernels.probes import (
@@ -82,8 +82,7 @@ def calibrate_and_measure(
     """
     (ny, nx), (box_y, box_x) = raw.shape, box
     n_boxes = level.shape[1]
-    work, no_bits = neutral_rows(nx)
-    how = overscan, offset, response, fixed_mask, saturation, saturated_bit, work, no_bits
+    how = overscan, offset, response, fixed_mask, saturation, saturated_bit, row_room(nx)
     ahead = (
         raw.reshape(-1),
         offset.reshape(-1),

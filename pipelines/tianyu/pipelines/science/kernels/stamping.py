@@ -13,26 +13,35 @@ _OFF_DETECTOR, _LEFT_OUT = int(OFF_DETECTOR), int(LEFT_OUT)
 
 @compiled
 def cut_stamp(
-    pixels: FloatImage, mask: MaskImage, y: int, x: int, stamp: FloatImage, bits: MaskImage
+    pixels: FloatImage,
+    mask: MaskImage,
+    slots: int,
+    ny: int,
+    y: int,
+    x: int,
+    stamp: FloatImage,
+    bits: MaskImage,
 ) -> None:
     """Copy the square of pixels about (x, y) from a calibrated frame, as ``stamps.cut_stamps``.
 
     Parameters
     ----------
-    pixels, mask : ndarray of float32 and of uint8, shape (ny, nx)
+    pixels, mask, slots, ny
+        As of :func:`~.stars.light_of_frame`.
     y, x : int
         Middle of the stamp.
     stamp, bits : ndarray of float32 and of uint8, shape (s, s)
         Written. Beyond the frame the nearest pixel is repeated, and marked.
     """
-    ny, nx = pixels.shape
+    nx = pixels.shape[1]
     size = stamp.shape[0]
     top, left = y - size // 2, x - size // 2
     whole = top >= 0 and left >= 0 and top + size <= ny and left + size <= nx
     for j in range(size):
         row = min(max(top + j, 0), ny - 1)
+        slot = row % slots
         if whole:
-            values, marks = pixels[row, left : left + size], mask[row, left : left + size]
+            values, marks = pixels[slot, left : left + size], mask[slot, left : left + size]
             for i in range(size):
                 finite = abs(values[i]) < np.inf
                 stamp[j, i] = values[i]
@@ -41,9 +50,9 @@ def cut_stamp(
         for i in range(size):
             column = min(max(left + i, 0), nx - 1)
             off = row != top + j or column != left + i
-            finite = abs(pixels[row, column]) < np.inf
-            stamp[j, i] = pixels[row, column]
-            bits[j, i] = (_OFF_DETECTOR if off else mask[row, column]) | (
+            finite = abs(pixels[slot, column]) < np.inf
+            stamp[j, i] = pixels[slot, column]
+            bits[j, i] = (_OFF_DETECTOR if off else mask[slot, column]) | (
                 0 if finite else _NOT_FINITE
             )
 
@@ -52,6 +61,8 @@ def cut_stamp(
 def cut_core(
     pixels: FloatImage,
     mask: MaskImage,
+    slots: int,
+    ny: int,
     y: int,
     x: int,
     ignored: int,
@@ -62,8 +73,8 @@ def cut_core(
 
     Parameters
     ----------
-    pixels, mask, y, x
-        As of :func:`cut_stamp`; C-contiguous.
+    pixels, mask, slots, ny, y, x
+        As of :func:`cut_stamp`.
     ignored : int
         Bits of the mask that do no harm.
     core : ndarray of float32, shape (s, s)
@@ -72,9 +83,9 @@ def cut_core(
         Written, but for the ignored ones, if any pixel is marked.
     """
     harmful = np.uint8(0xFF ^ ignored)
-    if _cut_unmarked(pixels, mask, y, x, harmful, core):
+    if _cut_unmarked(pixels, mask, slots, ny, y, x, harmful, core):
         return False
-    cut_stamp(pixels, mask, y, x, core, bits)
+    cut_stamp(pixels, mask, slots, ny, y, x, core, bits)
     flat, marks = core.reshape(-1), bits.reshape(-1)
     for i in range(marks.size):
         marks[i] &= harmful
@@ -85,18 +96,27 @@ def cut_core(
 
 @compiled
 def _cut_unmarked(
-    pixels: FloatImage, mask: MaskImage, y: int, x: int, harmful: int, core: FloatImage
+    pixels: FloatImage,
+    mask: MaskImage,
+    slots: int,
+    ny: int,
+    y: int,
+    x: int,
+    harmful: int,
+    core: FloatImage,
 ) -> bool:
     """Copy a square that lies on the frame; tell whether it does and each pixel is good."""
-    ny, nx = pixels.shape
+    nx = pixels.shape[1]
     side, half = core.shape[0], core.shape[0] // 2
     if not (half <= y < ny - half and half <= x < nx - half):
         return False
     values, marks, to = pixels.reshape(-1), mask.reshape(-1), core.reshape(-1)
     # Unsigned, or every index would be looked at whether it counts from the end.
     size, n_bad = np.uint64(side), 0
+    slot = (y - half) % slots
     for j in range(size):
-        start = np.uint64((y - half) * nx + x - half) + j * np.uint64(nx)
+        start = np.uint64(slot * nx + x - half)
+        slot = slot + 1 if slot + 1 < slots else 0
         for i in range(size):
             value = values[start + i]
             good = ((marks[start + i] & harmful) == 0) & (abs(value) < np.float32(np.inf))
