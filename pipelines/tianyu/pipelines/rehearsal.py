@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tianyu.pipelines.flux_plan import FluxPlan, measure_sources, surroundings_of
+from tianyu.pipelines.flux_plan import FluxPlan, measure_sources
 from tianyu.pipelines.kernels import compiled_kernels, gpu_kernels, kernel_folder
 from tianyu.pipelines.measuring import (
     measure_frame,
@@ -54,8 +54,7 @@ def rehearse() -> Iterator[None]:
     add_frame(PartialStack.empty(Canvas(0, 0, SIDE_PIX, SIDE_PIX)), image, alignment)
     yield
     plan = _plan(x, y)
-    about = surroundings_of(plan, alignment.transform)
-    image = remeasure_frame(raw, calibrator, image.sky, zero, about=about)
+    image = remeasure_frame(raw, calibrator, image.sky, zero, whole=False)
     yield
     measure_sources(image, alignment.transform, plan, gain=1.0)
 
