@@ -25,10 +25,14 @@ def frame_file(path: Path, number: int) -> FrameFile:
 
 @pytest.fixture
 def frames(tmp_path):
-    paths = [tmp_path / name for name in ("a.fits", "b.fits.gz", "c.fits.fz")]
+    paths = [tmp_path / name for name in ("a.fits", "b.fits.gz", "c.fits.fz", "d.fits")]
     fits.writeto(paths[0], PIXELS)
     paths[1].write_bytes(gzip.compress(paths[0].read_bytes()))
     fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(PIXELS)]).writeto(paths[2])
+    # The image between other units, and bytes after the last one that belong to none.
+    units = [fits.PrimaryHDU(), fits.ImageHDU(PIXELS), fits.ImageHDU(np.zeros((3, 4)))]
+    fits.HDUList(units).writeto(paths[3])
+    paths[3].write_bytes(paths[3].read_bytes() + b"written by another program")
     return paths
 
 
