@@ -25,10 +25,14 @@ def frame_file(path: Path, number: int) -> FrameFile:
 
 @pytest.fixture
 def frames(tmp_path):
-    paths = [tmp_path / name for name in ("a.fits", "b.fits.gz", "c.fits.fz")]
+    paths = [tmp_path / name for name in ("a.fits", "b.fits.gz", "c.fits.fz", "d.fits")]
     fits.writeto(paths[0], PIXELS)
     paths[1].write_bytes(gzip.compress(paths[0].read_bytes()))
     fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(PIXELS)]).writeto(paths[2])
+    # The image between other units, and bytes after the last one that belong to none.
+    units = [fits.PrimaryHDU(), fits.ImageHDU(PIXELS), fits.ImageHDU(np.zeros((3, 4)))]
+    fits.HDUList(units).writeto(paths[3])
+    paths[3].write_bytes(paths[3].read_bytes() + b"written by another program")
     return paths
 
 
@@ -66,7 +70,7 @@ def test_a_frame_that_is_gone_is_named_when_it_is_wanted(frames):
     files = [frame_file(path, i) for i, path in enumerate(frames)]
     frames[1].unlink()
     arrivals = list(read_ahead(context, files))
-    assert [arrival.content is None for arrival in arrivals] == [False, True, False]
+    assert [arrival.content is None for arrival in arrivals] == [False, True, False, False]
     assert arrivals[1].checksum is None
     with pytest.raises(MissingInputError, match=r"b\.fits\.gz is gone"):
         arrivals[1].raw()
