@@ -27,8 +27,7 @@ CLIP_ROUNDS = 4
 """Later rounds of clipping move the level by less than a hundredth of a pixel's noise."""
 
 NOISE_STEP = 2
-"""Of the columns, counted from the middle one, of pixels whose differences tell the noise: the next
-one would share two of its three."""
+"""Of the pixels whose differences tell the noise: the next one shares two of its three."""
 
 UPPER_SIGMA_QUANTILE = 0.6827
 """Fraction of normal noise within ±1σ."""
@@ -119,8 +118,7 @@ def pixel_noise(stamps: AnyArray, bits: AnyArray, pixels: IntArray) -> FloatArra
     bits : ndarray of uint8, shape (n, s, s)
         Zero for good pixels; a difference needs three.
     pixels : ndarray of int, shape (m,)
-        Where to look, counted through the stamp; none in its first or last column. Of them every
-        second column is taken, the middle one among them.
+        Where to look, counted through the stamp; none in its first or last column.
 
     Returns
     -------
@@ -138,7 +136,7 @@ def pixel_noise(stamps: AnyArray, bits: AnyArray, pixels: IntArray) -> FloatArra
     >>> pixel_noise(slope, np.zeros((1, 9, 9), np.uint8), np.arange(10, 17)).tolist()
     [0.0]
     """
-    middle = noise_pixels(pixels, stamps.shape[2])
+    middle = pixels[::NOISE_STEP]
     before, after = middle - 1, middle + 1
     flat, marks = stamps.reshape(len(stamps), -1), bits.reshape(len(bits), -1)
     with np.errstate(invalid="ignore"):  # infinite pixels are marked
@@ -157,19 +155,6 @@ def pixel_noise(stamps: AnyArray, bits: AnyArray, pixels: IntArray) -> FloatArra
         within = energy[source, np.maximum(kept, 1) - 1] / np.maximum(kept, 1)
         sigma = np.where(n_good > 0, np.sqrt(within) / CLIPPED_NORMAL_RMS, np.nan)
     return np.asarray(sigma / math.sqrt(6.0))
-
-
-def noise_pixels(pixels: IntArray, size: int) -> IntArray:
-    """Return the pixels whose differences tell the noise, of some of a stamp with sides of `size`.
-
-    Examples
-    --------
-    >>> noise_pixels(np.arange(5, 10), 5).tolist()
-    [5, 7, 9]
-    """
-    columns: IntArray = pixels % size - size // 2
-    found: IntArray = pixels[columns % NOISE_STEP == 0]
-    return found
 
 
 def local_noise_factor(annulus_rms: FloatArray, mesh_rms: FloatArray) -> float:

@@ -15,8 +15,8 @@ from tianyu.pipelines.science.annulus import (
     LOWER_SIGMA_QUANTILE,
     LOWER_TWO_SIGMA_QUANTILE,
     MIN_ANNULUS_PIXELS,
+    NOISE_STEP,
     UPPER_SIGMA_QUANTILE,
-    noise_pixels,
 )
 from tianyu.pipelines.science.gpu.namespace import ArrayNamespace, DeviceArray
 from tianyu.pipelines.science.stamps import UNDER_STAR, pixel_distance
@@ -50,8 +50,7 @@ def local_background(
     """
     distance = pixel_distance(stamps.shape[1])
     on_ring = (distance >= annulus_pix[0]) & (distance <= annulus_pix[1])
-    of_ring = np.flatnonzero(on_ring)
-    ring, noisy = xp.asarray(of_ring), xp.asarray(noise_pixels(of_ring, stamps.shape[1]))
+    ring = xp.asarray(np.flatnonzero(on_ring))
     flat, marks = stamps.reshape(len(stamps), -1), bits.reshape(len(bits), -1)
     marks = _clear_or_all(marks, ring, xp)
     is_bad = marks[:, ring] != 0
@@ -66,7 +65,7 @@ def local_background(
         about = xp.where(is_kept, values - middle, 0.0).astype(xp.float64)
     n_kept = xp.where(enough, is_kept.sum(axis=1), 1)
     mean = middle[:, 0].astype(xp.float64) + about.sum(axis=1) / xp.maximum(n_kept, 1)
-    rms = xp.where(enough, _pixel_noise(flat, marks, noisy, xp), math.nan)
+    rms = xp.where(enough, _pixel_noise(flat, marks, ring, xp), math.nan)
     return xp.where(enough, mean, 0.0), rms, xp.where(enough, n_kept, 0)
 
 
@@ -103,9 +102,10 @@ def _clip(
 
 
 def _pixel_noise(
-    flat: DeviceArray, marks: DeviceArray, middle: DeviceArray, xp: ArrayNamespace
+    flat: DeviceArray, marks: DeviceArray, ring: DeviceArray, xp: ArrayNamespace
 ) -> DeviceArray:
     """Measure the noise of the ring's pixels: ``annulus.pixel_noise``; NaN where nothing tells."""
+    middle = ring[::NOISE_STEP]
     before, after = middle - 1, middle + 1
     with np.errstate(invalid="ignore"):  # infinite pixels are marked
         size = abs(flat[:, before] + flat[:, after] - 2 * flat[:, middle])

@@ -20,7 +20,7 @@ _BLOCK = 32
 class RingLayout:
     """Where the pixels of a ring stand in a row of m numbers, m a multiple of 2 ``LANES``.
 
-    Those of every second column, the middle one among them, stand at even places.
+    Every second pixel of the ring stands at an even place: those whose differences tell the noise.
 
     Attributes
     ----------
@@ -61,9 +61,9 @@ def ring_layout(annulus_pix: tuple[float, float], half: int) -> RingLayout:
     --------
     >>> layout = ring_layout((1.0, 1.0), 2)
     >>> layout.spans.tolist()
-    [[-1, -1, 1, 3], [0, -2, 4, 3], [0, 0, 8, 3], [1, -1, 11, 3]]
+    [[-1, -1, 1, 3], [0, -2, 4, 3], [0, 0, 7, 3], [1, -1, 10, 3]]
     >>> np.flatnonzero(layout.is_ring).tolist(), np.flatnonzero(layout.is_noise).tolist()
-    ([2, 5, 9, 12], [1, 6])
+    ([2, 5, 8, 11], [1, 4])
     """
     distance = pixel_distance(2 * half + 1)
     inside = (distance >= annulus_pix[0]) & (distance <= annulus_pix[1])
@@ -71,7 +71,7 @@ def ring_layout(annulus_pix: tuple[float, float], half: int) -> RingLayout:
     rows, first = np.nonzero(edges == 1)
     _, end = np.nonzero(edges == -1)
     length = end - first + 2
-    start = _places(first - 1 - half, length)
+    start = _places(length)
     spans = np.stack([rows - half, first - 1 - half, start, length], axis=1).astype(np.int64)
     size = -(-(int(start[-1] + length[-1]) + _BLOCK) // (2 * LANES)) * 2 * LANES
     is_ring = np.zeros(size, np.uint8)
@@ -85,12 +85,12 @@ def ring_layout(annulus_pix: tuple[float, float], half: int) -> RingLayout:
     return RingLayout(max(annulus_pix[0] - 1.0, 0.0), spans, is_ring, is_noise)
 
 
-def _places(columns: IntArray, lengths: IntArray) -> IntArray:
-    """Return where pieces start, one after the other: even columns at even places."""
-    places, end = [], 0
-    for column, length in zip(columns.tolist(), lengths.tolist(), strict=True):
-        places.append(end + (end - column) % NOISE_STEP)
-        end = places[-1] + length
+def _places(lengths: IntArray) -> IntArray:
+    """Return where pieces start, one after the other: every second pixel at an even place."""
+    places, end, n_ring = [], 0, 0
+    for length in lengths.tolist():
+        places.append(end + (end + n_ring + 1) % NOISE_STEP)
+        end, n_ring = places[-1] + length, n_ring + length - 2
     return np.array(places)
 
 
