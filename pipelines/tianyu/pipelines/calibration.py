@@ -65,10 +65,7 @@ class Calibrators:
         files = (self._bias, self._dark, self._flat)
         misses = _prepare.cache_info().misses
         calibrator = _prepare(
-            *(
-                None if file is None else (file.path, file.header.get(CARD, False))
-                for file in files
-            ),
+            *(None if file is None else (file.path, _has_list(file)) for file in files),
             scale=scale,
             saturation_adu=self._saturation_adu,
         )

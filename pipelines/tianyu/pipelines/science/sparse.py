@@ -1,8 +1,8 @@
 """Images that are nearly empty, nearly constant or nearly narrow, kept as what departs from that.
 
-What is written between steps is read again within minutes by this program alone; written as it
-is, it would be half as many bytes as a night of short chunks has in raw frames. Everything here is
-exact: what comes back is what was given.
+What is written between steps is read again within minutes by this program alone; a stack as it is
+would be the bytes of two and a half raw frames for each chunk. Everything here is exact: what comes
+back is what was given.
 """
 
 from dataclasses import dataclass
