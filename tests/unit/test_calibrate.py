@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from tianyu.pipelines.errors import UnusableDataError
-from tianyu.pipelines.science.calibrate import LOWEST_FLAT, Calibrator, calibrate
+from tianyu.pipelines.science.calibrate import Calibrator, calibrate
 from tianyu.pipelines.science.masks import MaskBit
+from tianyu.pipelines.science.masterplanes import LOWEST_FLAT
 
 RAW = np.array([[1000, 2000], [3000, 65535]], np.uint16)
 BIAS = np.array([[300, 300], [310, 300]], np.float32)

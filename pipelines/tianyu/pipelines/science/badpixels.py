@@ -4,9 +4,9 @@ import numpy as np
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import BoolArray, FloatImage, MaskImage
-from tianyu.pipelines.science.calibrate import LOWEST_FLAT
 from tianyu.pipelines.science.clipping import MAD_TO_SIGMA
 from tianyu.pipelines.science.masks import MaskBit
+from tianyu.pipelines.science.masterplanes import LOWEST_FLAT
 from tianyu.pipelines.science.sky import measure_sky
 
 HOT_SIGMA = 20.0

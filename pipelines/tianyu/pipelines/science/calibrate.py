@@ -6,7 +6,6 @@ multiplication in float32. :func:`calibrate` is the same for a single frame.
 """
 
 import math
-from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass
 
@@ -16,16 +15,7 @@ from numpy.typing import NDArray
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import AnyArray, FloatImage, MaskImage
 from tianyu.pipelines.science.masks import MaskBit
-
-LOWEST_FLAT = 0.1
-"""Response, relative to the mean of the flat, below which a pixel is not divided.
-
-A tenth of the light means more than three times the relative noise; vignetted corners
-(0.3 and more) stay in use.
-"""
-
-_STRIP_ROWS = 64
-"""Rows that are prepared at once."""
+from tianyu.pipelines.science.masterplanes import offset_of, offset_with, response_of
 
 LEVEL_SAMPLES_PER_AXIS = 64
 """4096 pixels give the typical level of a frame to a few per cent of its noise."""
@@ -100,8 +90,8 @@ class Calibrator:
             )
         self._shape = _common_shape(bias=bias, dark=dark, flat=flat, bad=bad)
         self.saturation = saturation
-        self.offset = _offset(bias, dark, dark_scale)
-        self.response = None if flat is None else _inverse(flat)
+        self.offset = offset_of(bias, dark, dark_scale)
+        self.response = None if flat is None else response_of(flat)
         self.fixed_mask = None if self._shape is None else self._fixed_mask(self._shape, bad)
         self._holes = (
             np.flatnonzero(_unusable(self.fixed_mask)) if self.fixed_mask is not None else None
@@ -158,9 +148,7 @@ class Calibrator:
     def with_pattern(self, pattern: FloatImage) -> "Calibrator":
         """Return a calibrator that takes a fixed pattern P off as well, at no cost per frame.
 
-        ``(S − O)/F − P`` is ``(S − (O + P·F))/F``. A pixel without a flat has no value,
-        and nothing is taken off. All but the offset is shared with this calibrator, which keeps the
-        result.
+        All but the offset is shared with this calibrator, which keeps the result.
 
         Parameters
         ----------
@@ -175,12 +163,7 @@ class Calibrator:
         (101.5, 197.0)
         """
         if self._with_pattern is None or self._with_pattern[0] is not pattern:
-            offset = pattern.copy()
-            if self.response is not None:
-                np.divide(pattern, self.response, out=offset, where=self.response != 0)
-                offset[self.response == 0] = 0.0
-            if self.offset is not None:
-                offset += self.offset
+            offset = offset_with(pattern, self.offset, self.response)
             prepared = copy(self)
             vars(prepared).update(offset=offset, _shape=offset.shape, _with_pattern=None)
             self._with_pattern = pattern, prepared
@@ -292,35 +275,6 @@ def _common_shape(**images: AnyArray | None) -> tuple[int, int] | None:
         )
     ny, nx = next(iter(shapes.values()))
     return ny, nx
-
-
-def _offset(bias: AnyArray | None, dark: AnyArray | None, dark_scale: float) -> FloatImage | None:
-    """Return ``B + t·D``, or None when there is nothing to subtract."""
-    known = dark if bias is None else bias
-    if known is None:
-        return None
-    offset = np.empty(known.shape, np.float32)
-    for rows in _strips(known.shape[0]):
-        # In double precision a strip at a time: whole images of it would be most of the memory.
-        level = np.zeros(offset[rows].shape) if bias is None else bias[rows].astype(np.float64)
-        if dark is not None:
-            level += dark_scale * dark[rows].astype(np.float64)
-        offset[rows] = level
-    return offset
-
-
-def _inverse(flat: AnyArray) -> FloatImage:
-    """Return ``1/F``, and 0 where the flat cannot be divided by."""
-    response = np.zeros(flat.shape, np.float32)
-    for rows in _strips(flat.shape[0]):
-        part = flat[rows]
-        usable = np.isfinite(part) & (part > LOWEST_FLAT)
-        response[rows] = np.divide(1.0, part, out=np.zeros(part.shape), where=usable)
-    return response
-
-
-def _strips(n_rows: int) -> Iterator[slice]:
-    return (slice(row, row + _STRIP_ROWS) for row in range(0, n_rows, _STRIP_ROWS))
 
 
 def _unusable(mask: MaskImage) -> NDArray[np.uint8]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from tianyu.pipelines.errors import UnusableDataError
 from tianyu.pipelines.science.arrays import FloatArray, FloatImage
-from tianyu.pipelines.science.calibrate import LOWEST_FLAT
 from tianyu.pipelines.science.clipping import CLIP_SIGMA, LEAST_FRAMES_TO_CLIP, near_median
+from tianyu.pipelines.science.masterplanes import LOWEST_FLAT
 from tianyu.pipelines.science.strips import STRIP_ROWS, RowReader, read_strip, strips
 
 TWILIGHT_LEVEL_RATIO = 1.25
