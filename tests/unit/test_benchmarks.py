@@ -60,9 +60,10 @@ def test_the_chain_counts_the_bytes_of_every_step(night_folder, tmp_path):
     assert night.n_flux_rows > 0
     steps = {step.step: step for step in night.steps}
     assert steps["extract_flux"].processes == 2
-    # Each frame is read once to be measured; what else is read are masters and rows.
+    # Each frame is read once to be measured; what else is read are masters and rows. The block of
+    # 2880 bytes that a file ends with is filled up with zeros, which nobody needs.
     assert steps["extract_flux"].stated_read >= night.raw_bytes
-    assert steps["extract_flux"].work.bytes_read >= night.raw_bytes
+    assert steps["extract_flux"].work.bytes_read >= night.raw_bytes - 2880 * night.n_frames
     total, longer = night.cost(commits=True), night.cost(commits=True, frames=120)
     assert total.cpu_s > night.cost(commits=False).cpu_s > 0.0
     assert total.bytes_read < longer.bytes_read < 10 * total.bytes_read
