@@ -1,5 +1,6 @@
 """The chains beside each other: rounds in which everybody reduces the same frames in turn."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -49,6 +50,8 @@ class Rounds:
     two_pass: list[ChainCost] = field(default_factory=list)
     one_pass: list[ChainCost] = field(default_factory=list)
     served: list[ChainCost] = field(default_factory=list)
+    one_core: list[Spans] = field(default_factory=list)
+    """Of one child that is held to one core."""
     one_child: list[Spans] = field(default_factory=list)
     two_children: list[Spans] = field(default_factory=list)
     alignment: list[AlignmentTimes] = field(default_factory=list)
@@ -84,7 +87,8 @@ def add_round(
     served : EmptyDatabase or None
         For the chain on a server; None: left out.
     with_consumers : bool
-        Also the engine with one and with two children.
+        Also the engine with one and with two children: one alone reads ahead on a second core if
+        it is let, which two on two cores cannot.
     """
     lights = light_paths(work.folder)
     per_frame = 1.0 / len(lights)
@@ -107,9 +111,10 @@ def add_round(
         rounds.served.append(night)
     # Three chunks for each of two children.
     chunk = max(-(-len(lights) // 6), 1)
-    for children, found in ((1, rounds.one_child), (2, rounds.two_children)):
-        if with_consumers:
-            found.append(_apart(rounds, "consumer", run_consumers, children, work.folder, chunk))
+    lists = ((1, 1, rounds.one_core), (1, 2, rounds.one_child), (2, 2, rounds.two_children))
+    for children, cores, found in lists if with_consumers else ():
+        night = children, cores, work.folder, chunk
+        found.append(_apart(rounds, "consumer", run_consumers, *night))
     rounds.alignment.append(
         _apart(rounds, "alignment", alignment.compare, work.folder, work.n_align)
     )
@@ -155,9 +160,11 @@ def run_chain(
         shutil.rmtree(out)
 
 
-def run_consumers(children: int, folder: Path, chunk_frames: int) -> Spans:
-    """Reduce a folder with so many children."""
+def run_consumers(children: int, cores: int, folder: Path, chunk_frames: int) -> Spans:
+    """Reduce a folder with so many children, on no more than so many cores where that can be."""
     out = _scratch("consumers")
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     try:
         return consumers.night_with(children, folder, out, chunk_frames)
     finally:
@@ -197,10 +204,12 @@ def ratios(rounds: Rounds) -> dict[str, Measured]:
     found["bytes_moved_one_pass"] = Measured.of(
         [(c.bytes_read + c.bytes_written) / size for c, size in zip(without, raw, strict=True)]
     )
-    if pairs := list(zip(rounds.one_child, rounds.two_children, strict=True)):
+    if pairs := list(zip(rounds.one_core, rounds.two_children, strict=True)):
         found["two_consumers"] = Measured.of([a.chunks_s / b.chunks_s for a, b in pairs])
         found["two_consumers_each"] = Measured.of([_gain_of_each(a, b) for a, b in pairs])
         found["two_consumers_night"] = Measured.of([a.night_s / b.night_s for a, b in pairs])
+        free = zip(rounds.one_child, rounds.two_children, strict=True)
+        found["two_consumers_free"] = Measured.of([a.chunks_s / b.chunks_s for a, b in free])
     found["align_vs_sep"] = _ratio(
         [a.opponent for a in rounds.alignment], [a.own for a in rounds.alignment]
     )

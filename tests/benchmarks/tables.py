@@ -75,9 +75,9 @@ def print_steps(console: Console, rounds: Rounds) -> None:
 
 def print_consumers(console: Console, rounds: Rounds) -> None:
     """Print the time of every step with one and with two children."""
-    if not rounds.one_child:
+    if not rounds.one_core:
         return
-    table = Table(title="Time on the clock, s, with one and with two children")
+    table = Table(title="Time on the clock, s, with one and with two children, a core for each")
     table.add_column("step")
     for name in ("one", "two", "gain", "of each process"):
         table.add_column(name, justify="right")
@@ -88,7 +88,7 @@ def print_consumers(console: Console, rounds: Rounds) -> None:
 
 
 def _gains(rounds: Rounds) -> dict[str, Gain]:
-    return gains(rounds.one_child, rounds.two_children) if rounds.one_child else {}
+    return gains(rounds.one_core, rounds.two_children) if rounds.one_core else {}
 
 
 def print_ratios(console: Console, measured: Mapping[str, Measured]) -> None:
