@@ -10,7 +10,9 @@
 """
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tianyu.pipelines import kernels
@@ -37,3 +39,22 @@ settings.register_profile(
 settings.load_profile(
     os.environ.get("TIANYU_HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default")
 )
+
+WITHOUT_FRAMES = frozenset({"broker", "consumer", "engine", "fire", "servers", "sites"})
+"""Folders of ``tests/integration`` that need no compiled kernel."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests that need no kernel in the middle, where the second of two jobs begins.
+
+    Two jobs that both began with frames would compile the same kernels at the same time, a minute
+    of each; the second one finds them compiled by now.
+    """
+    late = [item for item in items if _does_without_frames(item.path)]
+    rest = [item for item in items if not _does_without_frames(item.path)]
+    half = min(len(items) // 2, len(rest))
+    items[:] = rest[:half] + late + rest[half:]
+
+
+def _does_without_frames(path: Path) -> bool:
+    return path.parent.parent.name == "integration" and path.parent.name in WITHOUT_FRAMES
