@@ -61,7 +61,11 @@ def test_all_steps_come_in_the_order_of_their_names():
     assert {"bake", "calibrate_align", "relative_photometry"} <= set(names)
 
 
-@pytest.mark.parametrize("name", sorted(all_steps()))
+OURS = [name for name, found in all_steps().items() if found.run.__module__.startswith("tianyu.")]
+"""Without those that other tests have registered, and may take away again."""
+
+
+@pytest.mark.parametrize("name", OURS)
 def test_every_step_says_what_it_does_and_documents_its_parameters(name):
     found = all_steps()[name]
     assert found.summary.endswith(".")
