@@ -7,7 +7,7 @@ import pytest
 from tianyu.consumer import preparing
 from tianyu.pipelines.kernels import compiled_kernels, kernel_folder
 from tianyu.pipelines.rehearsal import rehearse
-from tianyu.pipelines.science.kernels import frames, light
+from tianyu.pipelines.science.kernels import frames, light, starpairs
 from tianyu.schema.transitions.claim import Claim
 
 
@@ -54,4 +54,5 @@ def test_a_rehearsal_measures_a_frame_in_both_passes():
     pieces = list(rehearse())
     assert len(pieces) == 5
     assert frames.calibrate_and_measure.signatures
+    assert starpairs.fit_clipped.signatures
     assert light.light_of_frame.signatures

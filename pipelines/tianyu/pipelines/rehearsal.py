@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tianyu.pipelines.aligning import align_method
 from tianyu.pipelines.flux_plan import FluxPlan, measure_sources
 from tianyu.pipelines.kernels import compiled_kernels, gpu_kernels, kernel_folder
 from tianyu.pipelines.measuring import (
@@ -49,7 +50,7 @@ def rehearse() -> Iterator[None]:
     image = measure_frame(raw, calibrator, sky_box_pix=64)
     yield
     stars = stars_of(image)
-    alignment = align(stars, stars, image.shape)
+    alignment = align(stars, stars, image.shape, method=align_method())
     yield
     add_frame(PartialStack.empty(Canvas(0, 0, SIDE_PIX, SIDE_PIX)), image, alignment)
     yield
